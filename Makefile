@@ -1,0 +1,45 @@
+# Two commands matter: `make demo` and `make test`. Each sets up what it needs, once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+FLOORS := contracts ledger tools agents graphs server
+PACKAGES := $(addprefix -p edgewright.,$(FLOORS) examples) -m edgewright
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types bench serve clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml
+	@echo "Setting up $(VENV) (once; a minute or two) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1" 2>$(VENV)/pip.log || (cat $(VENV)/pip.log; exit 1)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . --group dev 2>$(VENV)/pip.log || (cat $(VENV)/pip.log; exit 1)
+	@touch $@
+
+demo: $(READY) ## run the customer support example on all its tickets (offline model, SQLite)
+	@$(BIN)/edgewright demo
+
+test: $(READY) ## run the tests
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+lint: $(READY) ## ruff, check and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(READY) ## mypy, strict
+	@$(BIN)/mypy $(PACKAGES)
+	@$(BIN)/mypy tests bench
+
+bench: $(READY) ## print figures side by side with their baselines
+	@$(BIN)/python -m bench
+
+serve: $(READY) ## serve the systems of langgraph.json over HTTP
+	@$(BIN)/edgewright serve
+
+clean: ## remove the virtual environment, caches and the demo's files
+	rm -rf $(VENV) .edgewright .langgraph_api build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

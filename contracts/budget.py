@@ -1,0 +1,134 @@
+"""Budgets: limits, what was spent, and the arithmetic of reserving before spending.
+
+A reservation is taken before a call and replaced by what was really used after it. `None` means unlimited, zero
+means zero. Dollars are Decimals, so that a sum is exact to the last unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from typing import Any
+
+from .errors import BudgetExceeded
+
+UNITS = ("usd", "input_tokens", "output_tokens", "model_calls", "tool_calls", "handoffs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amounts:
+    """How much of each unit: spent, reserved, or to be reserved."""
+
+    usd: Decimal = Decimal(0)
+    input_tokens: int = 0
+    output_tokens: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+    handoffs: int = 0
+
+    def __add__(self, other: Amounts) -> Amounts:
+        return Amounts(**{u: getattr(self, u) + getattr(other, u) for u in UNITS})
+
+    def __sub__(self, other: Amounts) -> Amounts:
+        return Amounts(**{u: getattr(self, u) - getattr(other, u) for u in UNITS})
+
+    def as_json(self) -> dict[str, Any]:
+        """The units that are not zero; dollars as a string."""
+        found = {u: getattr(self, u) for u in UNITS if getattr(self, u)}
+        return {u: str(v) if u == "usd" else v for u, v in found.items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Amounts:
+        """The inverse of `as_json`."""
+        usd, counts = Decimal(data.get("usd", 0)), {u: int(v) for u, v in data.items() if u != "usd"}
+        return cls(usd=usd, **counts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Limits of one scope. A string or int given for `usd` becomes a Decimal; floats are refused."""
+
+    usd: Decimal | str | int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    model_calls: int | None = None
+    tool_calls: int | None = None
+    handoffs: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.usd, float):
+            raise TypeError("Budget(usd=...) takes a string, an int or a Decimal: a float is not an exact amount")
+        if self.usd is not None:
+            object.__setattr__(self, "usd", Decimal(self.usd))
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if value is not None and not (value >= 0):
+                raise ValueError(f"Budget({f.name}={value}): a limit is not negative; None means unlimited")
+
+    def as_json(self) -> dict[str, Any]:
+        """The limits that are set; dollars as a string."""
+        found = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        return {u: str(v) if u == "usd" else v for u, v in found.items()}
+
+    def limits(self, unit: str) -> bool:
+        """Whether `unit` is limited here."""
+        return getattr(self, unit) is not None
+
+
+@dataclass(slots=True)
+class Meter:
+    """The running account of one scope: its budget, what was spent, what is reserved.
+
+    Plain arithmetic, no locking: who shares a meter holds a lock around it.
+    """
+
+    scope: str
+    budget: Budget
+    spent: Amounts = field(default_factory=Amounts)
+    reserved: Amounts = field(default_factory=Amounts)
+
+    def check(self, amounts: Amounts) -> None:
+        """Raise BudgetExceeded if `amounts` on top of spent and reserved would pass a limit."""
+        used = self.spent + self.reserved
+        for unit in UNITS:
+            limit, more = getattr(self.budget, unit), getattr(amounts, unit)
+            projected = getattr(used, unit) + more
+            if limit is not None and more > 0 and projected > limit:
+                raise BudgetExceeded(
+                    scope=self.scope,
+                    unit=unit.replace("_", " "),
+                    limit=str(limit),
+                    projected=str(projected),
+                    used=str(getattr(used, unit)),
+                )
+
+    def reserve(self, amounts: Amounts) -> None:
+        """Reserve, or raise BudgetExceeded and reserve nothing."""
+        self.check(amounts)
+        self.reserved = self.reserved + amounts
+
+    def settle(self, reserved: Amounts, used: Amounts) -> None:
+        """Replace a reservation by what was really used, even where that is more."""
+        self.reserved = self.reserved - reserved
+        self.spent = self.spent + used
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What a model costs, in dollars per million tokens, and where that figure comes from."""
+
+    input_per_million: Decimal | str
+    output_per_million: Decimal | str
+    source: str = "declared"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "input_per_million", Decimal(self.input_per_million))
+        object.__setattr__(self, "output_per_million", Decimal(self.output_per_million))
+
+    def of(self, input_tokens: int, output_tokens: int) -> Decimal:
+        """Dollars for a call, exact."""
+        return (
+            Decimal(self.input_per_million) * input_tokens + Decimal(self.output_per_million) * output_tokens
+        ) / 1_000_000

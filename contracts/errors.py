@@ -1,0 +1,317 @@
+"""Every error Edgewright raises, on one page.
+
+The hierarchy::
+
+    EdgewrightError
+    ├── DefinitionError          a definition is wrong; found when a system is built
+    │   ├── ContractInvalid
+    │   ├── ToolInvalid
+    │   ├── AgentInvalid
+    │   ├── TopologyInvalid
+    │   ├── PolicyInvalid
+    │   └── ProjectInvalid       langgraph.json and what it names
+    ├── GateError                a gate said no, while running
+    │   ├── ContractViolation
+    │   ├── CallDenied
+    │   ├── CallRejected         a person said no
+    │   ├── ToolOutsideRun
+    │   ├── BudgetExceeded
+    │   ├── CostUnknown
+    │   ├── ModelOutsideRun
+    │   └── HandoffConflict
+    ├── ToolRefusal              a tool's own business refusal; nothing was done
+    ├── ToolFailed               a tool raised
+    ├── EffectConflict           a re-execution asked for something else under the same key
+    ├── ReviewInvalid            an answer that fits no open question
+    ├── LedgerError
+    │   ├── LedgerUnavailable    a record could not be made durable
+    │   ├── LedgerCorrupt        the chain does not verify
+    │   └── LedgerVersion        the file is of another version and cannot be upgraded
+    ├── NotFound                 a run, thread or system that does not exist
+    └── ThreadBusy               one run at a time per thread
+
+Each error carries its facts as attributes and says in its message which thing, which rule and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+
+class EdgewrightError(Exception):
+    """Base of all errors of this package.
+
+    Subclasses take keyword arguments only; they become attributes. Errors pickle, keyword-only or not.
+    """
+
+    template = "{detail}"
+
+    def __init__(self, **facts: Any) -> None:
+        self.facts = facts
+        super().__init__(self.template.format_map(_Shown(facts)))
+
+    def __getattr__(self, name: str) -> Any:
+        facts = self.__dict__.get("facts", {})
+        if name in facts:
+            return facts[name]
+        raise AttributeError(f"{type(self).__name__} has no fact {name!r}; it has {sorted(facts)}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.facts)
+
+    @classmethod
+    def _from_facts(cls, facts: dict[str, Any]) -> Self:
+        return cls(**facts)
+
+
+def _rebuild(cls: type[EdgewrightError], facts: dict[str, Any]) -> EdgewrightError:
+    return cls._from_facts(facts)
+
+
+class _Shown(dict[str, Any]):
+    """Facts as they stand in a message: lists joined, strings as they are."""
+
+    def __getitem__(self, key: str) -> Any:
+        value = super().__getitem__(key)
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return ", ".join(str(item) for item in value) or "none"
+        return value
+
+
+class DefinitionError(EdgewrightError):
+    """A definition is wrong. Facts: `name`, `faults` (all of them, not the first)."""
+
+    what = "definition"
+
+    def __init__(self, *, name: str, faults: Sequence[str]) -> None:
+        self.name, self.faults = name, tuple(faults)
+        listed = self.faults[0] if len(self.faults) == 1 else "".join(f"\n  - {f}" for f in self.faults)
+        super().__init__(name=name, faults=self.faults, detail=f"{self.what} {name!r}: {listed}")
+
+    @classmethod
+    def _from_facts(cls, facts: dict[str, Any]) -> Self:
+        return cls(name=facts["name"], faults=facts["faults"])
+
+
+class ContractInvalid(DefinitionError):
+    """A contract's definition is wrong."""
+
+    what = "contract"
+
+
+class ToolInvalid(DefinitionError):
+    """A tool's declaration is wrong."""
+
+    what = "tool"
+
+
+class AgentInvalid(DefinitionError):
+    """An agent's definition is wrong."""
+
+    what = "agent"
+
+
+class TopologyInvalid(DefinitionError):
+    """A topology names what it does not have, or cannot be reached."""
+
+    what = "system"
+
+
+class PolicyInvalid(DefinitionError):
+    """A policy is missing, does not parse, or does not validate against the tools."""
+
+    what = "policy"
+
+
+class ProjectInvalid(DefinitionError):
+    """`langgraph.json`, or something it names, cannot be used."""
+
+    what = "project"
+
+
+class GateError(EdgewrightError):
+    """A gate said no."""
+
+
+class ContractViolation(GateError):
+    """What wanted to cross an edge does not fit its contract.
+
+    Facts: `contract` (name@version), `edge`, `faults` (field: rule; never a value).
+    """
+
+    template = "contract {contract} on {edge} does not let this pass: {faults}"
+
+    def __init__(self, *, contract: str, edge: str, faults: Sequence[str]) -> None:
+        self.contract, self.edge = contract, edge
+        super().__init__(contract=contract, edge=edge, faults=tuple(faults))
+
+
+class CallDenied(GateError):
+    """Policy denied a tool call. Facts: `tool`, `agent`, `rules`, `reasons`."""
+
+    template = "Denied by policy [{rules}]: {reasons}"
+
+    def __init__(self, *, tool: str, agent: str, rules: Sequence[str], reasons: Sequence[str]) -> None:
+        self.tool, self.agent = tool, agent
+        super().__init__(tool=tool, agent=agent, rules=tuple(rules), reasons=tuple(reasons))
+
+
+class CallRejected(GateError):
+    """A reviewer rejected a tool call. Facts: `tool`, `agent`, `reason`."""
+
+    template = "Rejected by reviewer: {reason}"
+
+    def __init__(self, *, tool: str, agent: str, reason: str) -> None:
+        super().__init__(tool=tool, agent=agent, reason=reason)
+
+
+class ToolOutsideRun(GateError):
+    """A governed tool was called where no run is. Facts: `tool`."""
+
+    template = (
+        "tool {tool!r} was called outside a run, where no policy can judge it; "
+        "call it from an agent of a System, in the context of the run (threads: contextvars.copy_context())"
+    )
+
+    def __init__(self, *, tool: str) -> None:
+        super().__init__(tool=tool)
+
+
+class ModelOutsideRun(GateError):
+    """A model was called from a thread that carries no run while governed runs are in flight."""
+
+    template = (
+        "a call of model {model!r} reached the gate from thread {thread!r}, which carries no run, while governed "
+        "runs are in flight; pass the context on (contextvars.copy_context().run), or, if the call belongs to no "
+        "run, make it inside `with edgewright.ungoverned():`"
+    )
+
+    def __init__(self, *, model: str, thread: str) -> None:
+        super().__init__(model=model, thread=thread)
+
+
+class BudgetExceeded(GateError):
+    """A reservation would take a budget past its limit.
+
+    Facts: `scope` (e.g. "run", "agent billing"), `unit`, `limit`, `projected` (what it would come to), `used`.
+    """
+
+    template = "budget of {scope} allows {limit} {unit}; this call would bring it to {projected} (used {used})"
+
+    def __init__(self, *, scope: str, unit: str, limit: str, projected: str, used: str) -> None:
+        self.scope, self.unit = scope, unit
+        super().__init__(scope=scope, unit=unit, limit=limit, projected=projected, used=used)
+
+
+class CostUnknown(GateError):
+    """A limited unit cannot be bounded before the call. Facts: `scope`, `unit`, `model`, `remedy`."""
+
+    template = "budget of {scope} limits {unit}, which cannot be bounded for model {model!r}: {remedy}"
+
+    def __init__(self, *, scope: str, unit: str, model: str, remedy: str) -> None:
+        super().__init__(scope=scope, unit=unit, model=model, remedy=remedy)
+
+
+class HandoffConflict(GateError):
+    """An agent asked for several handoffs in one turn. Facts: `agent`, `targets`."""
+
+    template = "agent {agent!r} handed over to several targets in one turn: {targets}; exactly one is allowed"
+
+    def __init__(self, *, agent: str, targets: Sequence[str]) -> None:
+        super().__init__(agent=agent, targets=tuple(targets))
+
+
+class ToolRefusal(EdgewrightError):
+    """Raised by a tool's function to refuse for a business reason, before it did anything.
+
+    Takes the reason as its one positional argument; the model reads it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(detail=reason)
+
+    @classmethod
+    def _from_facts(cls, facts: dict[str, Any]) -> Self:
+        return cls(facts["detail"])
+
+
+class ToolFailed(EdgewrightError):
+    """A tool raised. Facts: `tool`, `error`, `unknown` (whether it may nevertheless have happened)."""
+
+    template = "tool {tool!r} failed: {error}"
+
+    def __init__(self, *, tool: str, error: str, unknown: bool) -> None:
+        super().__init__(tool=tool, error=error, unknown=unknown)
+
+
+class EffectConflict(EdgewrightError):
+    """Two different calls under one effect key. Facts: `key`, `recorded` and `asked` (tool names)."""
+
+    template = (
+        "effect {key} was recorded for tool {recorded!r}, but a re-execution asks for {asked!r} in its place; "
+        "nothing was done: inspect the run with `edgewright explain`"
+    )
+
+    def __init__(self, *, key: str, recorded: str, asked: str) -> None:
+        super().__init__(key=key, recorded=recorded, asked=asked)
+
+
+class ReviewInvalid(EdgewrightError):
+    """An answer that fits no open question. Facts: `review`, `detail`, `open` (ids)."""
+
+    template = "review {review!r}: {detail}; open reviews: {open}"
+
+    def __init__(self, *, review: str, detail: str, open: Sequence[str] = ()) -> None:
+        super().__init__(review=review, detail=detail, open=tuple(open))
+
+
+class LedgerError(EdgewrightError):
+    """Base of ledger errors."""
+
+
+class LedgerUnavailable(LedgerError):
+    """A record could not be made durable, so what it stands for must not happen. Facts: `where`, `cause`."""
+
+    template = "the ledger at {where} did not take a record: {cause}"
+
+    def __init__(self, *, where: str, cause: str) -> None:
+        super().__init__(where=where, cause=cause)
+
+
+class LedgerCorrupt(LedgerError):
+    """A chain does not verify. Facts: `run`, `seq`, `fault`."""
+
+    template = "run {run}, record {seq}: {fault}"
+
+    def __init__(self, *, run: str, seq: int, fault: str) -> None:
+        super().__init__(run=run, seq=seq, fault=fault)
+
+
+class LedgerVersion(LedgerError):
+    """A ledger file of a version this program cannot use. Facts: `where`, `found`, `known`."""
+
+    template = "the ledger at {where} is of version {found}, this program knows up to {known}; {remedy}"
+
+    def __init__(self, *, where: str, found: int, known: int, remedy: str) -> None:
+        super().__init__(where=where, found=found, known=known, remedy=remedy)
+
+
+class NotFound(EdgewrightError):
+    """Something named does not exist. Facts: `kind`, `name`, `known`."""
+
+    template = "no {kind} {name!r}; known: {known}"
+
+    def __init__(self, *, kind: str, name: str, known: Sequence[str] = ()) -> None:
+        self.kind, self.name = kind, name
+        super().__init__(kind=kind, name=name, known=tuple(known))
+
+
+class ThreadBusy(EdgewrightError):
+    """A thread runs one run at a time. Facts: `thread`."""
+
+    template = "thread {thread} is running already; wait for that run, or use another thread"
+
+    def __init__(self, *, thread: str) -> None:
+        super().__init__(thread=thread)

@@ -1,0 +1,237 @@
+"""The nodes of a governed graph: agents, contracts, reviews. Each enters its run through the state's run id."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any, Literal, Protocol
+from uuid import uuid4
+
+from langchain_core.callbacks import BaseCallbackManager
+from langgraph.config import get_config
+from langgraph.errors import GraphBubbleUp
+from langgraph.runtime import get_runtime
+from langgraph.types import interrupt
+
+from ..agents.agent import CompiledAgent
+from ..contracts.contract import Crossing
+from ..contracts.digest import digest
+from ..contracts.edge import END, START, Edge
+from ..contracts.errors import BudgetExceeded, ContractViolation, TopologyInvalid
+from ..contracts.review import ReviewAnswer, ReviewRequest, binding_of
+from ..ledger.entry import Draft
+from ..ledger.records import (
+    AgentEnded,
+    AgentStarted,
+    ContractPassed,
+    ContractViolated,
+    ReviewAnswered,
+    ReviewAsked,
+)
+from ..tools.position import NS
+from ..tools.run import Activation, Run, activated, payload_of
+from .runs import Runs, run_id_of
+from .state import State
+
+
+class Node(Protocol):
+    """A node's function."""
+
+    def __call__(self, state: State) -> Awaitable[dict[str, Any]]:
+        """Take the state, return an update of it."""
+        ...
+
+
+class HandoffAnswer(ReviewAnswer):
+    """What can be answered about a payload that breaks its contract: mend it or reject it. It cannot be approved."""
+
+    decision: Literal["edit", "reject"]
+
+
+def _entered(run: Run) -> tuple[str, str]:
+    """Tell the run's positions which node this is; returns its namespace and its path."""
+    config = get_config()
+    metadata = config.get("metadata") or {}
+    manager = config.get("callbacks")
+    inside = manager.parent_run_id if isinstance(manager, BaseCallbackManager) else None
+    run.positions.enter(metadata, inside or uuid4(), None)
+    ns = str(metadata.get(NS, ""))
+    return ns, run.positions.path(ns)
+
+
+@asynccontextmanager
+async def _of_run(runs: Runs, run: Run) -> AsyncIterator[None]:
+    """What becomes of the run when a node of it stops: let go at a review, ended when it fails."""
+    try:
+        yield
+    except GraphBubbleUp:
+        runs.let_go(run.grounds.run)
+        raise
+    except Exception as error:
+        status = "out_of_budget" if isinstance(error, BudgetExceeded) else "failed"
+        await runs.end(run, status, reason=f"{type(error).__name__}: {error}"[:2000])
+        raise
+
+
+def agent_node(agent: CompiledAgent, spec_digest: str, runs: Runs) -> Node:
+    """An agent's turn: takes the inbox, leaves an offer."""
+    limits = agent.agent.limits
+    who = f"{agent.name}@{agent.agent.version}"
+
+    async def take_turn(state: State) -> dict[str, Any]:
+        run = await runs.attach(state["run"])
+        async with _of_run(runs, run):
+            ns, at = _entered(run)
+            activation = Activation(run=run, agent=agent.name, limits=limits, ns=ns)
+            body = payload_of(state["inbox"])
+            started = AgentStarted(at=at, agent=who, digest=spec_digest, input=body[0])
+            run.note(Draft(record=started, key=f"started:{at}"))
+            repairing = state.get("gate") == "repair"
+            with activated(activation):
+                offer = await agent.turn(
+                    state["inbox"],
+                    talk=state.get("talk", []) if repairing else (),
+                    faults=state.get("faults", []) if repairing else (),
+                    activation=activation,
+                )
+            if offer.target not in agent.targets:
+                fault = f"agent {agent.name!r} handed over to {offer.target!r}; it may to: {', '.join(agent.targets)}"
+                raise TopologyInvalid(name=run.grounds.system, faults=[fault])
+            offered = payload_of(_readable(offer.payload))
+            ended = AgentEnded(at=at, agent=who, target=offer.target, offer=offered[0])
+            run.note(Draft(record=ended, key=f"ended:{at}", payloads=(offered,)))
+            return {
+                "offer": {"source": agent.name, "target": offer.target, "payload": offer.payload},
+                "talk": list(offer.talk),
+            }
+
+    return take_turn
+
+
+def _readable(payload: Any) -> Any:
+    try:
+        payload_of(payload)
+    except TypeError:
+        return {"unreadable": repr(payload)[:2000]}
+    return payload
+
+
+def entry_node(edge: Edge, runs: Runs) -> Node:
+    """The contract on the edge from start: checks the request and begins the run. Bad input begins nothing."""
+
+    async def check_request(state: State) -> dict[str, Any]:
+        crossing = edge.contract.check(state.get("request"), received={}, edge=edge.name)
+        info = get_runtime().execution_info
+        thread = (info.thread_id if info else None) or ""
+        task = info.task_id if info else uuid4().hex
+        run = await runs.begin(run_id_of(thread, task), thread, crossing.payload)
+        _, at = _entered(run)
+        _passed(run, edge, crossing, at, 0, 0)
+        return _onwards(crossing.payload) | {"run": run.grounds.run, "request": None, "response": {}}
+
+    return check_request
+
+
+def contract_node(edge: Edge, runs: Runs) -> Node:
+    """The contract on an edge between agents, or to the end: checks, projects, redacts, records."""
+    rule = edge.on_violation
+
+    async def check_offer(state: State) -> dict[str, Any]:
+        run = await runs.attach(state["run"])
+        async with _of_run(runs, run):
+            _, at = _entered(run)
+            offer, tries = state["offer"], state.get("tries", 0)
+            try:
+                crossing = edge.contract.check(offer["payload"], received=state["inbox"], edge=edge.name)
+            except ContractViolation as violation:
+                then = "repair" if tries < rule.repair else rule.then
+                record = ContractViolated(
+                    edge=edge.name,
+                    contract=edge.contract.id,
+                    faults=list(violation.faults),
+                    tries=tries + 1,
+                    then=then,
+                )
+                run.note(Draft(record=record, key=f"violated:{at}"))
+                if then == "fail":
+                    raise
+                return {"gate": then, "tries": tries + 1, "faults": list(violation.faults)}
+            _passed(run, edge, crossing, at, len(state.get("talk", [])), tries)
+            if edge.target == END:
+                body = payload_of(crossing.payload)
+                await runs.end(run, "completed", response=body[0], payload=body[1])
+                return _onwards({}) | {"response": crossing.payload}
+            return _onwards(crossing.payload)
+
+    return check_offer
+
+
+def _onwards(payload: dict[str, Any]) -> dict[str, Any]:
+    """The state behind a contract that let something pass: the payload, and nothing of how it came about."""
+    return {"inbox": payload, "gate": "passed", "tries": 0, "faults": [], "talk": [], "offer": {}}
+
+
+def _passed(run: Run, edge: Edge, crossing: Crossing, at: str, history: int, tries: int) -> None:
+    body = payload_of(crossing.payload)
+    record = ContractPassed(
+        edge=edge.name,
+        contract=edge.contract.id,
+        contract_digest=edge.contract.digest,
+        payload=body[0],
+        fields=sorted(crossing.payload),
+        withheld=[list(w) for w in crossing.withheld],
+        redacted=[list(r) for r in crossing.redacted],
+        history_withheld=history,
+        tries=tries,
+    )
+    run.note(Draft(record=record, key=f"passed:{at}", payloads=(body,)))
+
+
+def review_node(edges: dict[tuple[str, str], Edge], runs: Runs) -> Node:
+    """A person mends or rejects a payload that its source could not mend."""
+
+    async def ask_person(state: State) -> dict[str, Any]:
+        run = await runs.attach(state["run"])
+        async with _of_run(runs, run):
+            _, at = _entered(run)
+            offer, faults = state["offer"], state.get("faults", [])
+            edge = edges[offer["source"], offer["target"]]
+            grounds = run.grounds
+            binding = binding_of(run=grounds.run, at=at, edge=edge.name, payload=_readable(offer["payload"]))
+            review = digest([grounds.run, binding])[:24]
+            asked = ReviewAsked(
+                review=review, at=at, agent=edge.source, about=edge.name, binding=binding, rules=[edge.contract.id]
+            )
+            if f"asked:{review}" not in run.journal:
+                await run.write(Draft(record=asked, key=f"asked:{review}"))
+            payload = offer["payload"] if isinstance(offer["payload"], dict) else {}
+            request = ReviewRequest(
+                id=review,
+                kind="handoff",
+                run=grounds.run,
+                agent=edge.source,
+                edge=edge.name,
+                arguments=payload,
+                faults=tuple(faults),
+                binding=binding,
+            )
+            answer = interrupt(request.model_dump(mode="json"), response_schema=HandoffAnswer)
+            edited = payload_of(answer.arguments) if answer.arguments is not None else None
+            answered = ReviewAnswered(
+                review=review,
+                at=at,
+                decision=answer.decision,
+                reason=answer.reason,
+                reviewer=answer.reviewer,
+                arguments=edited[0] if edited else "",
+            )
+            draft = Draft(record=answered, key=f"answered:{review}", payloads=(edited,) if edited else ())
+            await run.write(draft)
+            if answer.decision == "reject":
+                raise ContractViolation(contract=edge.contract.id, edge=edge.name, faults=faults)
+            return {"offer": {**offer, "payload": answer.arguments}}
+
+    return ask_person
+
+
+__all__ = ["START", "Node", "agent_node", "contract_node", "entry_node", "review_node"]

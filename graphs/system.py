@@ -1,0 +1,329 @@
+"""The system: a topology with its agents, contracts, policy and budget, frozen under a digest. What is deployed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from uuid import uuid4
+from weakref import WeakKeyDictionary
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command, Interrupt
+
+from ..contracts.budget import Budget
+from ..contracts.digest import digest
+from ..contracts.edge import START
+from ..contracts.errors import ReviewInvalid, ThreadBusy, TopologyInvalid
+from ..contracts.policy import CompiledPolicy, Policy
+from ..contracts.review import ReviewAnswer, ReviewRequest
+from ..ledger.store import Ledger
+from .build import build_graph
+from .drawing import Drawing, drawing_of, to_mermaid, to_png, to_svg
+from .home import Home
+from .runs import Runs
+from .standing import Standing
+from .state import REQUEST, RESPONSE, RUN
+from .topology import Topology, faults_of_topology
+
+T = TypeVar("T")
+Durability = Literal["sync", "async", "exit"]
+_SYSTEMS: WeakKeyDictionary[StateGraph[Any, Any, Any, Any], System] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """How a run stands when control comes back: `completed` with a response, or `waiting` for reviews."""
+
+    status: Literal["completed", "waiting"]
+    run: str
+    thread: str
+    output: dict[str, Any] | None = None
+    reviews: tuple[ReviewRequest, ...] = ()
+    interrupts: Mapping[str, str] = field(default_factory=dict)
+
+
+class System:
+    """A governed multi-agent system.
+
+    Args:
+        name: lower case identifier.
+        version: rises when the system changes.
+        topology: agents and edges.
+        policy: what tools may do. A system whose agents have tools and which has no policy denies every call.
+        budget: limits of one run.
+        model: for agents that name none: `provider:model` or a chat model.
+        resources: what tools reach through `ctx.resource(Class)`: database handles, clients.
+        environment: `development`, `staging`, `production`, …; policy reads it as `context.env`.
+        home: folder of ledger and checkpoints; None keeps both in memory.
+
+    Raises:
+        TopologyInvalid, AgentInvalid, PolicyInvalid: with every fault found.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        version: int,
+        topology: Topology,
+        policy: Policy | None = None,
+        budget: Budget | None = None,
+        model: str | BaseChatModel | None = None,
+        resources: Sequence[Any] = (),
+        environment: str = "development",
+        home: Path | str | None = None,
+    ) -> None:
+        faults = faults_of_topology(topology)
+        if not (name.isascii() and name.isidentifier() and name == name.lower()):
+            faults.insert(0, f"its name {name!r} must be a lower case identifier")
+        tools = [t.spec for a in topology.agents for t in a.tools]
+        by_name = {t.name: t for t in tools}
+        faults += [f"two tools are named {t.name!r}" for t in tools if by_name[t.name].digest != t.digest]
+        if faults:
+            raise TopologyInvalid(name=name, faults=list(dict.fromkeys(faults)))
+        self.name, self.version, self.topology = name, version, topology
+        edges = list(topology.edges)
+        entry = next(e for e in edges if e.source == START)
+        self.entry = entry.contract
+        chosen = {f: p for f, p in entry.contract.schema["properties"].items() if f in entry.contract.policy_fields}
+        required = [f for f in entry.contract.schema.get("required", ()) if f in chosen]
+        request = {
+            "type": "object",
+            "properties": chosen,
+            "required": required,
+            "$defs": entry.contract.schema.get("$defs", {}),
+        }
+        self.policy = (
+            CompiledPolicy(policy, agents=[a.name for a in topology.agents], tools=by_name.values(), request=request)
+            if policy
+            else None
+        )
+        self.specs = {a.name: a.spec(model) for a in topology.agents}
+        self.tools = by_name
+        self.budget = budget or Budget()
+        standing = Standing(
+            id=f"{name}@{version}",
+            digest=digest(
+                [
+                    name,
+                    version,
+                    sorted(s.digest for s in self.specs.values()),
+                    sorted([e.name, e.contract.digest] for e in edges),
+                    self.policy.digest if self.policy else "",
+                    self.budget.as_json(),
+                ]
+            ),
+            environment=environment,
+            budget=self.budget,
+            agents={s.name: f"{s.id} {s.digest}" for s in self.specs.values()},
+            policy_fields=entry.contract.policy_fields,
+            resources=tuple(resources),
+        )
+        self.standing, self.home = standing, Home(home)
+        runs = Runs(standing, self.home, self.policy, by_name)
+        compiled = {
+            a.name: a.compiled({e.target: e.contract for e in edges if e.source == a.name}, model)
+            for a in topology.agents
+        }
+        digests = {n: s.digest for n, s in self.specs.items()}
+        self._builder = build_graph(edges=edges, agents=compiled, digests=digests, runs=runs)
+        _SYSTEMS[self._builder] = self
+        self._busy: set[str] = set()
+        self._busy_lock = threading.Lock()
+
+    @property
+    def digest(self) -> str:
+        """Digest of agents, contracts, edges, policy and budget."""
+        return self.standing.digest
+
+    # -- the graph -----------------------------------------------------------------------------------------------
+
+    def compile(self, checkpointer: BaseCheckpointSaver[Any] | None = None) -> CompiledStateGraph[Any, Any, Any, Any]:
+        """The plain compiled graph over a checkpointer of your own. Governed by itself, whoever invokes it."""
+        graph = self._builder.compile(checkpointer=checkpointer, name=self.name)
+        versions = {n: f"{s.id} {s.digest[:12]}" for n, s in self.specs.items()}
+        notes = {"edgewright_system": f"{self.standing.id} {self.digest[:12]}", "edgewright_agents": versions}
+        return graph.with_config({"metadata": notes, "recursion_limit": 100})
+
+    @cached_property
+    def graph(self) -> CompiledStateGraph[Any, Any, Any, Any]:
+        """The compiled graph without a checkpointer, as `langgraph.json` names it."""
+        return self.compile()
+
+    def draw(self) -> Drawing:
+        """The graph's nodes and edges as a drawing; see `mermaid`, `svg`, `png`."""
+        return drawing_of(self.graph.get_graph(), title=self.standing.id)
+
+    def mermaid(self) -> str:
+        """The drawing as mermaid text."""
+        return to_mermaid(self.draw())
+
+    def svg(self) -> str:
+        """The drawing as SVG."""
+        return to_svg(self.draw())
+
+    def png(self) -> bytes:
+        """The drawing as PNG."""
+        return to_png(self.draw())
+
+    # -- running -------------------------------------------------------------------------------------------------
+
+    async def arun(
+        self,
+        request: Mapping[str, Any],
+        *,
+        thread: str | None = None,
+        durability: Durability = "sync",
+        config: RunnableConfig | None = None,
+    ) -> RunResult:
+        """Run the system on one request.
+
+        Args:
+            request: the payload of the entry contract.
+            thread: the thread's id; None makes a new one.
+            durability: when checkpoints are durable; see LangGraph. Records before effects are, in every mode.
+
+        Raises:
+            ContractViolation: the request does not fit; nothing was begun.
+            ThreadBusy: the thread is running.
+            Whatever stopped the run; the ledger has its end.
+        """
+        self.entry.check(request, received={}, edge=f"{START}→{self.name}")
+        return await self._drive({REQUEST: dict(request)}, thread or str(uuid4()), durability, config)
+
+    async def aresume(
+        self,
+        thread: str,
+        answers: Mapping[str, ReviewAnswer] | None = None,
+        *,
+        durability: Durability = "sync",
+        config: RunnableConfig | None = None,
+    ) -> RunResult:
+        """Go on with a thread: with answers to its reviews (by review id), or without, after a crash.
+
+        Raises:
+            ReviewInvalid: an answer to a question that is not open on this thread.
+        """
+        found = await self._standing_of(thread)
+        if not answers:
+            if found.status == "waiting":
+                return found
+            return await self._drive(None, thread, durability, config)
+        for review in answers:
+            if review not in found.interrupts:
+                raise ReviewInvalid(review=review, detail="is not open on this thread", open=list(found.interrupts))
+        resume = {found.interrupts[r]: a.model_dump(mode="json") for r, a in answers.items()}
+        return await self._drive(Command(resume=resume), thread, durability, config)
+
+    async def _drive(self, given: Any, thread: str, durability: Durability, config: RunnableConfig | None) -> RunResult:
+        with self._busy_lock:
+            if thread in self._busy:
+                raise ThreadBusy(thread=thread)
+            self._busy.add(thread)
+        try:
+            graph = await self._running()
+            value = await graph.ainvoke(given, _on(thread, config), durability=durability)
+            return _result(thread, value or {}, value.get("__interrupt__", ()) if value else ())
+        finally:
+            self._busy.discard(thread)
+
+    async def astream(
+        self,
+        request: Mapping[str, Any],
+        *,
+        thread: str | None = None,
+        stream_mode: Any = "updates",
+        subgraphs: bool = False,
+        durability: Durability = "sync",
+    ) -> AsyncIterator[Any]:
+        """Run the system and yield what LangGraph's `astream` yields."""
+        self.entry.check(request, received={}, edge=f"{START}→{self.name}")
+        graph = await self._running()
+        where = _on(thread or str(uuid4()), None)
+        given = {REQUEST: dict(request)}
+        async for part in graph.astream(
+            given, where, stream_mode=stream_mode, subgraphs=subgraphs, durability=durability
+        ):
+            yield part
+
+    async def _running(self) -> CompiledStateGraph[Any, Any, Any, Any]:
+        return self.graph.copy({"checkpointer": await self.home.saver()})
+
+    async def _standing_of(self, thread: str) -> RunResult:
+        graph = await self._running()
+        state = await graph.aget_state(_on(thread, None))
+        return _result(thread, state.values, state.interrupts)
+
+    def run(self, request: Mapping[str, Any], **options: Any) -> RunResult:
+        """`arun` for code without an event loop, notebooks included."""
+        return _blocking(self.arun(request, **options))
+
+    def resume(self, thread: str, answers: Mapping[str, ReviewAnswer] | None = None, **options: Any) -> RunResult:
+        """`aresume` for code without an event loop, notebooks included."""
+        return _blocking(self.aresume(thread, answers, **options))
+
+    # -- what happened -------------------------------------------------------------------------------------------
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger. Its reads block."""
+        return self.home.open()[0]
+
+    def close(self) -> None:
+        """Close ledger and checkpoints; they open again when used."""
+        self.home.close()
+
+    def __repr__(self) -> str:
+        return f"System({self.standing.id} {self.digest[:12]})"
+
+
+def system_of(graph: CompiledStateGraph[Any, Any, Any, Any]) -> System | None:
+    """The system that a compiled graph belongs to; None for a plain LangGraph graph."""
+    return _SYSTEMS.get(graph.builder)
+
+
+def _on(thread: str, config: RunnableConfig | None) -> RunnableConfig:
+    base = config or RunnableConfig()
+    return {**base, "configurable": {**base.get("configurable", {}), "thread_id": thread}}
+
+
+def _result(thread: str, value: Mapping[str, Any], interrupts: Sequence[Interrupt]) -> RunResult:
+    asked = [(ReviewRequest.model_validate_json(_json(i.value)), i.id) for i in interrupts]
+    if asked:
+        return RunResult(
+            status="waiting",
+            run=asked[0][0].run,
+            thread=thread,
+            reviews=tuple(r for r, _ in asked),
+            interrupts={r.id: i for r, i in asked},
+        )
+    return RunResult(status="completed", run=value.get(RUN, ""), thread=thread, output=value.get(RESPONSE) or None)
+
+
+def _json(value: Any) -> bytes:
+    import orjson
+
+    return orjson.dumps(value)
+
+
+_LOOP: asyncio.AbstractEventLoop | None = None
+_LOOP_LOCK = threading.Lock()
+
+
+def _blocking(work: Coroutine[Any, Any, T]) -> T:
+    """Run on one background event loop, which every blocking call of the process shares."""
+    global _LOOP
+    with _LOOP_LOCK:
+        if _LOOP is None:
+            _LOOP = asyncio.new_event_loop()
+            threading.Thread(target=_LOOP.run_forever, name="edgewright-loop", daemon=True).start()
+    return asyncio.run_coroutine_threadsafe(work, _LOOP).result()

@@ -1,0 +1,1 @@
+"""Floor 1: the ledger. What happened, in order, chained, and never edited."""

@@ -1,0 +1,200 @@
+"""The checkpointer: LangGraph's own SQLite saver, writing through the ledger's queue.
+
+A checkpoint and the records before it share a commit, and a put is answered only after it. Reads go through the
+stock saver's own code on a connection of their own, in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+    get_checkpoint_metadata,
+)
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+from .sqlite import SqliteLedger
+from .writer import connect
+
+_PUT = (
+    "INSERT OR REPLACE INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, "
+    "checkpoint, metadata) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_COLUMNS = "(thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, value)"
+_WRITE = f"INTO writes {_COLUMNS} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+def safe_serializer() -> JsonPlusSerializer:
+    """A serialiser that builds only LangGraph's own safe types (CVE-2026-28277), whatever the environment says."""
+    return JsonPlusSerializer(allowed_msgpack_modules=None, pickle_fallback=False)
+
+
+class LedgerSaver(AsyncSqliteSaver):
+    """A checkpoint saver on the ledger's file and queue. Usable from any event loop, and from none."""
+
+    def __init__(self, ledger: SqliteLedger) -> None:
+        # Not the parent's __init__: that binds to one event loop and to a connection we do not write through.
+        BaseCheckpointSaver.__init__(self, serde=safe_serializer())
+        self.jsonplus_serde = safe_serializer()
+        self.is_setup = True
+        self._ledger = ledger
+        self._reader = SqliteSaver(connect(ledger.path), serde=self.serde)
+        self._reader.is_setup = True
+        self._reads = ThreadPoolExecutor(1, thread_name_prefix="edgewright-reader")
+        self._closed = threading.Event()
+
+    async def setup(self) -> None:
+        """Nothing to do: the ledger's migrations made the tables."""
+
+    def close(self) -> None:
+        """Close the reading side; the ledger closes the writing one."""
+        if not self._closed.is_set():
+            self._closed.set()
+            self._reads.shutdown()
+            self._reader.conn.close()
+
+    async def _in_thread(self, work: Any, *args: Any, **kwargs: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._reads, lambda: work(*args, **kwargs))
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def _put(
+        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata
+    ) -> tuple[Future[None], RunnableConfig]:
+        where = config["configurable"]
+        thread, ns = str(where["thread_id"]), where["checkpoint_ns"]
+        kind, body = self.serde.dumps_typed(checkpoint)
+        notes = json.dumps(get_checkpoint_metadata(config, metadata), ensure_ascii=False)
+        row = (thread, ns, checkpoint["id"], where.get("checkpoint_id"), kind, body, notes.encode("utf-8", "ignore"))
+        future: Future[None] = self._ledger.writer.submit(lambda conn: _discard(conn.execute(_PUT, row)))
+        return future, {"configurable": {"thread_id": thread, "checkpoint_ns": ns, "checkpoint_id": checkpoint["id"]}}
+
+    def _put_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
+    ) -> Future[None]:
+        where = config["configurable"]
+        # As upstream: special channels (errors, interrupts, resumes) replace, ordinary writes are kept as first made.
+        verb = "INSERT OR REPLACE " if all(w[0] in WRITES_IDX_MAP for w in writes) else "INSERT OR IGNORE "
+        base = (str(where["thread_id"]), str(where["checkpoint_ns"]), str(where["checkpoint_id"]), task_id, task_path)
+        rows = [
+            (*base, WRITES_IDX_MAP.get(channel, index), channel, *self.serde.dumps_typed(value))
+            for index, (channel, value) in enumerate(writes)
+        ]
+        return self._ledger.writer.submit(lambda conn: _discard(conn.executemany(verb + _WRITE, rows)))
+
+    def _delete_thread(self, thread_id: str) -> Future[None]:
+        def job(conn: sqlite3.Connection) -> None:
+            conn.execute("DELETE FROM checkpoints WHERE thread_id = ?", (str(thread_id),))
+            conn.execute("DELETE FROM writes WHERE thread_id = ?", (str(thread_id),))
+
+        return self._ledger.writer.submit(job)
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Save a checkpoint; returns after the commit that holds it."""
+        future, saved = self._put(config, checkpoint, metadata)
+        await asyncio.wrap_future(future)
+        return saved
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Save a task's writes; returns after the commit that holds them."""
+        await asyncio.wrap_future(self._put_writes(config, writes, task_id, task_path))
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Delete a thread's checkpoints and writes. Its ledger records stay."""
+        await asyncio.wrap_future(self._delete_thread(thread_id))
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """`aput`, blocking."""
+        future, saved = self._put(config, checkpoint, metadata)
+        future.result()
+        return saved
+
+    def put_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """`aput_writes`, blocking."""
+        self._put_writes(config, writes, task_id, task_path).result()
+
+    def delete_thread(self, thread_id: str) -> None:
+        """`adelete_thread`, blocking."""
+        self._delete_thread(thread_id).result()
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """The checkpoint that `config` names, or the newest of its thread."""
+        found: CheckpointTuple | None = await self._in_thread(self._reader.get_tuple, config)
+        return found
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """Checkpoints, newest first."""
+        for found in await self._in_thread(self._listed, config, filter=filter, before=before, limit=limit):
+            yield found
+
+    def _listed(self, config: RunnableConfig | None, **chosen: Any) -> list[CheckpointTuple]:
+        return list(self._reader.list(config, **chosen))
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """As upstream, on the reading connection."""
+        found: Mapping[str, DeltaChannelHistory] = await self._in_thread(
+            self._reader.get_delta_channel_history, config=config, channels=channels
+        )
+        return found
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """`aget_tuple`, blocking."""
+        return self._reader.get_tuple(config)
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """`alist`, blocking."""
+        yield from self._reader.list(config, filter=filter, before=before, limit=limit)
+
+
+def _discard(_: sqlite3.Cursor) -> None:
+    return None

@@ -1,0 +1,87 @@
+"""The entry: a record with its place in the chain of its run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import orjson
+
+from ..contracts.errors import LedgerCorrupt
+from .records import RECORDS, Record
+
+GENESIS = "0" * 64
+_OPTIONS = orjson.OPT_SORT_KEYS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A record on its way to the ledger.
+
+    Attributes:
+        key: unique in the run, or None. A second draft of one key is not written; its writer gets the first entry.
+        payloads: content by digest, stored beside the chain.
+    """
+
+    record: Record
+    key: str | None = None
+    payloads: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A record in the ledger. `time` is seconds since the epoch, `hash` covers all of it and `previous`."""
+
+    run: str
+    seq: int
+    time: float
+    key: str | None
+    record: Record
+    previous: str
+    hash: str
+
+    @property
+    def kind(self) -> str:
+        """The record's type."""
+        return self.record.kind
+
+
+def encode(record: Record) -> bytes:
+    """The record's canonical JSON body, without its kind."""
+    return orjson.dumps(record, option=_OPTIONS)
+
+
+def decode(kind: str, body: bytes | str) -> Record:
+    """The inverse of `encode`. Raises KeyError for an unknown kind, TypeError for a body that does not fit it."""
+    return RECORDS[kind](**orjson.loads(body))
+
+
+def link(previous: str, run: str, seq: int, time: float, kind: str, key: str | None, body: bytes) -> str:
+    """The hash of an entry: SHA-256 over everything that is in it and the hash before it."""
+    head = orjson.dumps([previous, run, seq, time, kind, key])
+    return hashlib.sha256(head + b"\n" + body).hexdigest()
+
+
+def verify(run: str, entries: Iterable[Entry]) -> int:
+    """Check a run's chain from its start; returns its length.
+
+    Finds an edited, deleted, inserted or reordered entry. A cut-off tail it cannot find: that needs a head that
+    was kept elsewhere.
+
+    Raises:
+        LedgerCorrupt: at the first entry that does not fit.
+    """
+    previous, count = GENESIS, 0
+    for entry in entries:
+        if entry.run != run:
+            raise LedgerCorrupt(run=run, seq=count, fault=f"belongs to run {entry.run}")
+        if entry.seq != count:
+            raise LedgerCorrupt(run=run, seq=count, fault=f"is missing; the next one there is {entry.seq}")
+        if entry.previous != previous:
+            raise LedgerCorrupt(run=run, seq=count, fault="does not follow the record before it")
+        expected = link(previous, run, count, entry.time, entry.kind, entry.key, encode(entry.record))
+        if entry.hash != expected:
+            raise LedgerCorrupt(run=run, seq=count, fault="was changed after it was written")
+        previous, count = entry.hash, count + 1
+    return count

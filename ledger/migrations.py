@@ -1,0 +1,104 @@
+"""The database's schema, as numbered migrations. A file knows its version (`user_version`) and whose it is.
+
+Migration N brings a file from version N-1 to N. Migrations are never edited once released; a change is a new one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+import sqlite_utils
+
+from ..contracts.errors import LedgerVersion
+
+APPLICATION_ID = 0x45444745  # "EDGE", in the file's header
+
+
+def _tables(db: sqlite_utils.Database) -> None:
+    db.table("records").create(
+        {
+            "id": int,
+            "run": str,
+            "seq": int,
+            "time": float,
+            "kind": str,
+            "key": str,
+            "body": str,
+            "previous": str,
+            "hash": str,
+        },
+        pk="id",
+        not_null={"run", "seq", "time", "kind", "body", "previous", "hash"},
+    )
+    db.table("records").create_index(["run", "seq"], unique=True)
+    db.table("records").create_index(["run", "key"], unique=True)
+    db.table("payloads").create({"run": str, "digest": str, "body": bytes}, pk=("run", "digest"), not_null={"body"})
+    # INSERT OR REPLACE deletes without firing a DELETE trigger, hence the guard on INSERT.
+    db.execute(
+        """CREATE TRIGGER records_are_never_replaced BEFORE INSERT ON records
+        WHEN EXISTS (SELECT 1 FROM records WHERE (run = NEW.run AND seq = NEW.seq) OR id = NEW.id)
+          OR (NEW.key IS NOT NULL AND EXISTS (SELECT 1 FROM records WHERE run = NEW.run AND key = NEW.key))
+        BEGIN SELECT RAISE(ABORT, 'ledger records are final'); END"""
+    )
+    for verb in ("UPDATE", "DELETE"):
+        db.execute(
+            f"""CREATE TRIGGER records_refuse_{verb.lower()} BEFORE {verb} ON records
+            BEGIN SELECT RAISE(ABORT, 'ledger records are final'); END"""
+        )
+
+
+def _checkpoints(db: sqlite_utils.Database) -> None:
+    # The tables of langgraph-checkpoint-sqlite, as its own setup() makes them: its saver reads them.
+    db.execute(
+        """CREATE TABLE IF NOT EXISTS checkpoints (
+        thread_id TEXT NOT NULL, checkpoint_ns TEXT NOT NULL DEFAULT '', checkpoint_id TEXT NOT NULL,
+        parent_checkpoint_id TEXT, type TEXT, checkpoint BLOB, metadata BLOB,
+        PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id))"""
+    )
+    db.execute(
+        """CREATE TABLE IF NOT EXISTS writes (
+        thread_id TEXT NOT NULL, checkpoint_ns TEXT NOT NULL DEFAULT '', checkpoint_id TEXT NOT NULL,
+        task_id TEXT NOT NULL, task_path TEXT NOT NULL DEFAULT '', idx INTEGER NOT NULL, channel TEXT NOT NULL,
+        type TEXT, value BLOB, PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id, task_id, idx))"""
+    )
+
+
+def _reading(db: sqlite_utils.Database) -> None:
+    db.execute("CREATE INDEX runs_by_thread ON records (json_extract(body, '$.thread')) WHERE kind = 'run.started'")
+    # Filled when somebody searches, up to `search_state.upto`: the hot writer pays nothing for it.
+    db.table("search").create({"run": str, "text": str})
+    db.table("search").enable_fts(["text"], tokenize="unicode61", create_triggers=True)
+    db.table("search_state").insert({"id": 1, "upto": 0}, pk="id")
+
+
+MIGRATIONS: Sequence[Callable[[sqlite_utils.Database], None]] = (_tables, _checkpoints, _reading)
+VERSION = len(MIGRATIONS)
+
+
+def migrate(conn: sqlite3.Connection, where: str, *, upto: int = VERSION) -> None:
+    """Bring the file to version `upto`, all of it or nothing. Two processes that open a new file agree.
+
+    Raises:
+        LedgerVersion: for a file of a newer version, or of another application.
+    """
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        found = conn.execute("PRAGMA user_version").fetchone()[0]
+        mine = conn.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+        empty = not conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        if not mine and not empty:
+            raise LedgerVersion(where=where, found=found, known=VERSION, remedy="it is not a ledger; name another file")
+        if found > VERSION:
+            raise LedgerVersion(where=where, found=found, known=VERSION, remedy="use a newer edgewright")
+        if found < upto:
+            db = sqlite_utils.Database(conn)
+            for step in MIGRATIONS[found:upto]:
+                step(db)
+            conn.execute(f"PRAGMA user_version = {upto:d}")
+            conn.execute(f"PRAGMA application_id = {APPLICATION_ID:d}")
+        conn.execute("COMMIT")
+    except BaseException:
+        if conn.in_transaction:
+            conn.execute("ROLLBACK")
+        raise

@@ -1,0 +1,147 @@
+"""The ledger in a SQLite file, shared by all runs of a process and safe between processes."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import sqlite_utils
+
+from .entry import GENESIS, Draft, Entry, decode, encode, link
+from .store import RunSummary, status_of
+from .writer import GroupCommitWriter, connect
+
+_COLUMNS = "run, seq, time, kind, key, body, previous, hash"
+_INSERT = f"INSERT INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
+_BY_KEY = f"SELECT {_COLUMNS} FROM records WHERE run = ? AND key = ?"  # noqa: S608 - constants
+_HEAD = "SELECT seq, hash FROM records WHERE run = ? ORDER BY seq DESC LIMIT 1"
+
+
+class SqliteLedger:
+    """See `Ledger`. Appends go through one `GroupCommitWriter`; reads have a connection of their own.
+
+    Raises:
+        LedgerVersion: when the file is newer than this program, or no ledger.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._heads: dict[str, tuple[int, str]] = {}
+        self.writer = GroupCommitWriter(self.path, on_rollback=self._heads.clear)
+        self._reading = threading.Lock()
+        self._read_conn = connect(self.path)
+        self._db = sqlite_utils.Database(self._read_conn)
+
+    def append(self, run: str, drafts: Sequence[Draft]) -> Future[list[Entry]]:
+        """See `Ledger.append`."""
+        bodies = [encode(d.record) for d in drafts]
+        return self.writer.submit(lambda conn: self._append(conn, run, drafts, bodies))
+
+    def _append(
+        self, conn: sqlite3.Connection, run: str, drafts: Sequence[Draft], bodies: Sequence[bytes]
+    ) -> list[Entry]:
+        if run not in self._heads:
+            row = conn.execute(_HEAD, (run,)).fetchone()
+            self._heads[run] = (row[0] + 1, row[1]) if row else (0, GENESIS)
+        seq, previous = self._heads[run]
+        out: list[Entry] = []
+        for draft, body in zip(drafts, bodies, strict=True):
+            if draft.key is not None and (row := conn.execute(_BY_KEY, (run, draft.key)).fetchone()):
+                out.append(_entry(row))
+                continue
+            now, kind = time.time(), draft.record.kind
+            own = link(previous, run, seq, now, kind, draft.key, body)
+            conn.execute(_INSERT, (run, seq, now, kind, draft.key, body.decode(), previous, own))
+            for digest, content in draft.payloads:
+                conn.execute("INSERT OR IGNORE INTO payloads VALUES (?, ?, ?)", (run, digest, content))
+            out.append(
+                Entry(run=run, seq=seq, time=now, key=draft.key, record=draft.record, previous=previous, hash=own)
+            )
+            seq, previous = seq + 1, own
+        self._heads[run] = (seq, previous)
+        return out
+
+    def _read(self, work: Callable[[sqlite_utils.Database], Any]) -> Any:
+        with self._reading:
+            return work(self._db)
+
+    def entries(self, run: str) -> list[Entry]:
+        """See `Ledger.entries`."""
+        sql = f"SELECT {_COLUMNS} FROM records WHERE run = ? ORDER BY seq"  # noqa: S608 - constants
+        return [_entry(row) for row in self._read(lambda db: db.execute(sql, [run]).fetchall())]
+
+    def runs(self, *, thread: str | None = None, limit: int = 1000) -> list[RunSummary]:
+        """See `Ledger.runs`."""
+        where = "kind = 'run.started'" + (" AND json_extract(body, '$.thread') = ?" if thread else "")
+        order = "time DESC, run"
+
+        def work(db: sqlite_utils.Database) -> list[RunSummary]:
+            started = db.execute(
+                f"SELECT run, time, json_extract(body, '$.thread'), json_extract(body, '$.system') FROM records "  # noqa: S608 - constants
+                f"WHERE {where} ORDER BY {order} LIMIT ?",
+                [*([thread] if thread else []), limit],
+            ).fetchall()
+            return [_summary(db, *row) for row in started]
+
+        found: list[RunSummary] = self._read(work)
+        return found
+
+    def payload(self, run: str, digest: str) -> bytes | None:
+        """See `Ledger.payload`."""
+        sql = "SELECT body FROM payloads WHERE run = ? AND digest = ?"
+        row = self._read(lambda db: db.execute(sql, [run, digest]).fetchone())
+        return bytes(row[0]) if row else None
+
+    def search(self, text: str, *, limit: int = 50) -> list[str]:
+        """See `Ledger.search`; SQLite FTS5. New records are indexed first, through the writer."""
+        self.writer.submit(_index).result()
+
+        def work(db: sqlite_utils.Database) -> list[str]:
+            rows = db.table("search").search(sqlite_utils.Database.quote_fts(db, text), limit=limit * 20)
+            return list(dict.fromkeys(row["run"] for row in rows))[:limit]
+
+        found: list[str] = self._read(work)
+        return found
+
+    def close(self) -> None:
+        """See `Ledger.close`."""
+        self.writer.close()
+        with self._reading:
+            self._read_conn.close()
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    run, seq, when, kind, key, body, previous, own = row
+    record = decode(kind, body)
+    return Entry(run=run, seq=seq, time=when, key=key, record=record, previous=previous, hash=own)
+
+
+def _summary(db: sqlite_utils.Database, run: str, when: float, thread: str, system: str) -> RunSummary:
+    kinds = [row[0] for row in db.execute("SELECT kind FROM records WHERE run = ? ORDER BY seq", [run])]
+    ended = db.execute(
+        "SELECT json_extract(body, '$.status') FROM records WHERE run = ? AND kind = 'run.ended' "
+        "ORDER BY seq DESC LIMIT 1",
+        [run],
+    ).fetchone()
+    status = status_of(kinds, ended[0] if ended else None)
+    return RunSummary(run=run, thread=thread, system=system, status=status, started=when, records=len(kinds))
+
+
+def _index(conn: sqlite3.Connection) -> None:
+    upto = conn.execute("SELECT upto FROM search_state").fetchone()[0]
+    newest = conn.execute("SELECT coalesce(max(id), 0) FROM records").fetchone()[0]
+    if newest == upto:
+        return
+    touched: Iterable[tuple[str]] = conn.execute("SELECT DISTINCT run FROM records WHERE id > ?", (upto,)).fetchall()
+    for (run,) in touched:
+        conn.execute("DELETE FROM search WHERE run = ?", (run,))
+        bodies = conn.execute("SELECT kind || ' ' || body FROM records WHERE run = ?", (run,)).fetchall()
+        contents = conn.execute("SELECT CAST(body AS TEXT) FROM payloads WHERE run = ?", (run,)).fetchall()
+        text = "\n".join(row[0] for row in [*bodies, *contents])
+        conn.execute("INSERT INTO search (run, text) VALUES (?, ?)", (run, text))
+    conn.execute("UPDATE search_state SET upto = ?", (newest,))

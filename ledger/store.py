@@ -1,0 +1,65 @@
+"""What a ledger is, whatever it is kept in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from .entry import Draft, Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """One run at a glance. `status` is `running`, `waiting` (for a review), or how it ended."""
+
+    run: str
+    thread: str
+    system: str
+    status: str
+    started: float
+    records: int
+
+
+class Ledger(Protocol):
+    """Append-only, chained per run. Safe to use from any thread.
+
+    `append` queues and returns at once; the future is done when the drafts are durable, all or none of them, and
+    holds the entry of each (the earlier one, where a draft's key was there before). Appends are durable in the order
+    in which they were queued. Reads see what is durable, and block: call them off the event loop.
+    """
+
+    def append(self, run: str, drafts: Sequence[Draft]) -> Future[list[Entry]]:
+        """Queue drafts for a run. The future raises LedgerUnavailable if they cannot be made durable."""
+        ...
+
+    def entries(self, run: str) -> list[Entry]:
+        """All entries of a run, in order; empty for an unknown run."""
+        ...
+
+    def runs(self, *, thread: str | None = None, limit: int = 1000) -> list[RunSummary]:
+        """Runs, newest first."""
+        ...
+
+    def payload(self, run: str, digest: str) -> bytes | None:
+        """A payload of the run, by its digest."""
+        ...
+
+    def search(self, text: str, *, limit: int = 50) -> list[str]:
+        """Runs whose records or payloads hold all words of `text`, best match first."""
+        ...
+
+    def close(self) -> None:
+        """Wait for what is queued, then close. Later appends fail with LedgerUnavailable."""
+        ...
+
+
+def status_of(kinds: Sequence[str], ended_as: str | None) -> str:
+    """The status a run's record kinds add up to. `ended_as` is the status of its newest RunEnded, if any."""
+    last_end = max((i for i, k in enumerate(kinds) if k == "run.ended"), default=-1)
+    later = kinds[last_end + 1 :]
+    if last_end >= 0 and not any(k == "run.resumed" for k in later):
+        return ended_as or "ended"
+    open_reviews = later.count("review.asked") - later.count("review.answered")
+    return "waiting" if open_reviews > 0 else "running"

@@ -1,0 +1,23 @@
+"""Settings: the one place that reads the environment. Everything below receives values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Read from environment variables `EDGEWRIGHT_*`.
+
+    Attributes:
+        home: folder of ledger, checkpoints and what examples keep.
+        model: `provider:model` for agents that name none; None takes an example's offline model.
+        environment: `development`, `staging`, `production`, …; policy reads it.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="EDGEWRIGHT_", frozen=True)
+
+    home: Path = Path(".edgewright")
+    model: str | None = None
+    environment: str = "development"

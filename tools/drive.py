@@ -1,0 +1,166 @@
+"""Two drivers for the gate: one in an event loop, one that blocks. They do the I/O the gate asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, assert_never
+
+import orjson
+from langgraph.errors import GraphBubbleUp
+from langgraph.types import interrupt
+
+from ..contracts.errors import LedgerCorrupt
+from ..contracts.review import ReviewAnswer, ReviewRequest
+from .function import CONTEXT, Reading, as_json
+from .gate import AskPerson, Call, Execute, Load, LookUp, Note, Probe, Step, Write, gate
+from .run import ToolContext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Functions:
+    """What a tool's author wrote: the function, its facts and its probe. Held by the sealed handle alone."""
+
+    main: Callable[..., Any]
+    facts: Callable[..., Any] | None
+    probe: Callable[..., Any] | None
+
+
+def _arguments(
+    function: Callable[..., Any], reading: Reading, given: Mapping[str, Any], ctx: ToolContext
+) -> dict[str, Any]:
+    """The arguments that `function` names, as Python values, with the context where it wants it."""
+    wanted = inspect.signature(function).parameters
+    found = {k: v for k, v in reading.python(given).items() if k in wanted}
+    if CONTEXT in wanted:
+        found[CONTEXT] = ctx
+    return found
+
+
+def _asked(request: ReviewRequest) -> ReviewAnswer:
+    return interrupt(request.model_dump(mode="json"), response_schema=ReviewAnswer)
+
+
+def _loaded(call: Call, digest: str) -> Any:
+    run = call.activation.run
+    body = run.ledger.payload(run.grounds.run, digest)
+    if body is None:
+        raise LedgerCorrupt(run=run.grounds.run, seq=-1, fault=f"payload {digest} is gone")
+    return orjson.loads(body)
+
+
+async def drive(call: Call, functions: Functions) -> Any:
+    """Pass a call through the gate, in an event loop. Raises what `gate` raises, and GraphInterrupt for an Ask."""
+    steps, ctx = gate(call), ToolContext(call.activation, call.at)
+
+    async def calling(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
+        arguments = _arguments(function, call.reading, given, ctx)
+        if inspect.iscoroutinefunction(function):
+            made = function(**arguments)
+        else:
+            made = asyncio.to_thread(function, **arguments)
+        return await asyncio.wait_for(made, call.spec.timeout)
+
+    async def do(step: Step) -> Any:
+        match step:
+            case Note(drafts=drafts):
+                return call.activation.run.note(*drafts)
+            case Write(drafts=drafts):
+                return await call.activation.run.write(*drafts)
+            case LookUp(arguments=given):
+                assert functions.facts is not None
+                return as_json(await calling(functions.facts, given))
+            case Load(digest=digest):
+                return await asyncio.to_thread(_loaded, call, digest)
+            case AskPerson(request=request):
+                return _asked(request)
+            case Execute(arguments=given):
+                return as_json(await calling(functions.main, given))
+            case Probe(arguments=given):
+                assert functions.probe is not None
+                found = await calling(functions.probe, given)
+                return None if found is None else as_json(found)
+            case _:
+                assert_never(step)
+
+    return await _stepped(steps, do)
+
+
+async def _stepped(steps: Any, do: Callable[[Step], Any]) -> Any:
+    try:
+        step = next(steps)
+        while True:
+            try:
+                answer = await do(step)
+            except GraphBubbleUp:
+                raise
+            except Exception as error:  # noqa: BLE001 - the gate decides what an error means
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        steps.close()
+
+
+def drive_blocking(call: Call, functions: Functions) -> Any:
+    """`drive` for code outside an event loop. An async tool gets an event loop of its own, in a thread."""
+    steps, ctx = gate(call), ToolContext(call.activation, call.at)
+
+    def calling(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
+        arguments = _arguments(function, call.reading, given, ctx)
+
+        def work() -> Any:
+            made = function(**arguments)
+            return asyncio.run(made) if inspect.iscoroutine(made) else made
+
+        # A pool per call, not waited for: a function that hangs past its timeout must not hold its caller.
+        pool = ThreadPoolExecutor(1, thread_name_prefix="edgewright-tool")
+        try:
+            return pool.submit(partial(copy_context().run, work)).result(call.spec.timeout)
+        finally:
+            pool.shutdown(wait=False)
+
+    def do(step: Step) -> Any:
+        match step:
+            case Note(drafts=drafts):
+                return call.activation.run.note(*drafts)
+            case Write(drafts=drafts):
+                return call.activation.run.write_blocking(*drafts)
+            case LookUp(arguments=given):
+                assert functions.facts is not None
+                return as_json(calling(functions.facts, given))
+            case Load(digest=digest):
+                return _loaded(call, digest)
+            case AskPerson(request=request):
+                return _asked(request)
+            case Execute(arguments=given):
+                return as_json(calling(functions.main, given))
+            case Probe(arguments=given):
+                assert functions.probe is not None
+                found = calling(functions.probe, given)
+                return None if found is None else as_json(found)
+            case _:
+                assert_never(step)
+
+    try:
+        step = next(steps)
+        while True:
+            try:
+                answer = do(step)
+            except GraphBubbleUp:
+                raise
+            except Exception as error:  # noqa: BLE001 - the gate decides what an error means
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        steps.close()

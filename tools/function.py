@@ -1,0 +1,144 @@
+"""Reading a Python function as a tool: the schema of its arguments, of its facts, and how it is called."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic_core import to_jsonable_python
+
+from ..contracts.contract import faults_of
+from ..contracts.digest import digest_text
+from ..contracts.errors import ToolInvalid
+
+CONTEXT = "ctx"
+# Names that LangChain takes for itself when it calls a tool.
+RESERVED = frozenset({"config", "run_manager", "callbacks", "runtime", "state", "store", "tool_call_id"})
+MAX_ARGUMENTS = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A function as a tool: its arguments' model, whether it wants the context, whether it is async."""
+
+    name: str
+    model: type[BaseModel]
+    takes_context: bool
+    is_async: bool
+    code: str
+    names: tuple[str, ...]
+
+    @cached_property
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the arguments, closed."""
+        found = self.model.model_json_schema()
+        found.pop("title", None)
+        return {"type": "object", "properties": {}, **found, "additionalProperties": False}
+
+    def validated(self, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """The arguments with defaults filled in, as JSON values, and what is wrong with them."""
+        try:
+            raw = orjson.dumps(arguments)
+        except TypeError as error:
+            return {}, [f"arguments: are not JSON ({error})"]
+        if len(raw) > MAX_ARGUMENTS:
+            return {}, [f"arguments: are {len(raw)} bytes, at most {MAX_ARGUMENTS} are allowed"]
+        try:
+            value = self.model.__pydantic_validator__.validate_json(raw, strict=True, extra="forbid")
+        except ValidationError as error:
+            return {}, list(faults_of(error))
+        return BaseModel.model_dump(value, mode="json"), []
+
+    def python(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Validated JSON arguments as the Python values that the function's annotations name."""
+        value = self.model.__pydantic_validator__.validate_json(orjson.dumps(arguments), strict=True)
+        return {name: getattr(value, name) for name in self.names if name in type(value).model_fields}
+
+
+def read_function(function: Callable[..., Any], name: str) -> Reading:
+    """Read a function's signature. Raises ToolInvalid with every fault."""
+    faults: list[str] = []
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        faults.append("is a generator; a tool returns one value")
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise ToolInvalid(name=name, faults=[f"an annotation cannot be resolved: {error}"]) from None
+    fields: dict[str, Any] = {}
+    takes_context = False
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name == CONTEXT:
+            takes_context = True
+            continue
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
+            faults.append(f"parameter {parameter.name!r} is not an ordinary named parameter")
+        elif parameter.name in RESERVED:
+            faults.append(f"parameter {parameter.name!r} has a reserved name; reserved: {sorted(RESERVED)}")
+        elif parameter.name not in hints:
+            faults.append(f"parameter {parameter.name!r} has no annotation")
+        else:
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[parameter.name] = (hints[parameter.name], default)
+    if faults:
+        raise ToolInvalid(name=name, faults=faults)
+    try:
+        model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+        model.model_json_schema()
+    except Exception as error:  # noqa: BLE001 - Pydantic raises several kinds, all of them the author's to mend
+        raise ToolInvalid(name=name, faults=[f"its arguments have no JSON Schema: {error}"]) from None
+    return Reading(
+        name=name,
+        model=model,
+        takes_context=takes_context,
+        is_async=inspect.iscoroutinefunction(function),
+        code=source_digest(function),
+        names=tuple(fields),
+    )
+
+
+def read_facts(function: Callable[..., Any], tool: Reading) -> dict[str, Any]:
+    """The JSON Schema of a facts function's result; checks that it asks only for arguments the tool has."""
+    hints = typing.get_type_hints(function, include_extras=True)
+    wanted = [p for p in inspect.signature(function).parameters if p != CONTEXT]
+    faults = [f"facts function wants {p!r}, which is no argument" for p in wanted if p not in tool.names]
+    if "return" not in hints:
+        faults.append("facts function has no return annotation; annotate a TypedDict")
+    if faults:
+        raise ToolInvalid(name=tool.name, faults=faults)
+    schema = _schema_of(hints["return"])
+    if schema.get("type") != "object":
+        raise ToolInvalid(name=tool.name, faults=["facts function must return a TypedDict or a model"])
+    return schema
+
+
+def _schema_of(kind: Any) -> dict[str, Any]:
+    """JSON Schema of a TypedDict or model; Pydantic itself takes typing.TypedDict from Python 3.12 only."""
+    if not typing.is_typeddict(kind):
+        found: dict[str, Any] = TypeAdapter(kind).json_schema()
+        return found
+    required: frozenset[str] = kind.__required_keys__
+    fields: dict[str, Any] = {
+        name: (hint, ... if name in required else None) for name, hint in typing.get_type_hints(kind).items()
+    }
+    model: type[BaseModel] = create_model(kind.__name__, **fields)
+    return model.model_json_schema()
+
+
+def source_digest(function: Callable[..., Any]) -> str:
+    """Digest of a function's source; of its bytecode where there is no source (a shell, say)."""
+    try:
+        return digest_text(inspect.getsource(function))
+    except (OSError, TypeError):
+        code = getattr(function, "__code__", None)
+        return digest_text(repr((code.co_code, code.co_consts) if code else function))
+
+
+def as_json(value: Any) -> Any:
+    """What a tool returned, as JSON values. Raises TypeError or ValueError for what is not."""
+    return orjson.loads(orjson.dumps(to_jsonable_python(value)))

@@ -1,0 +1,120 @@
+"""Positions: where in a run something happens, the same on every re-execution.
+
+LangGraph's task ids change when a run resumes from an older checkpoint, and a provider's call ids change when a model
+is asked again; neither can key an effect. What does not change is the path of (node, step) pairs from the outermost
+graph inwards, and the place in it: the n-th reply of a model there and the i-th call in that reply, or the n-th call
+that code makes by itself. `billing.4/model.1#r0.2` is the third call in the first reply that the node `model` got at
+step 1 of the graph that node `billing` ran at step 4.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+NS = "langgraph_checkpoint_ns"
+
+
+@dataclass(slots=True)
+class _Frame:
+    """One execution of one node: its label, and how many replies and own calls it had so far."""
+
+    label: str
+    members: set[UUID]
+    replies: int = 0
+    calls: int = 0
+    seen: dict[str, str] = field(default_factory=dict)
+
+
+class Positions:
+    """The frames of one run in this process. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._frames: dict[str, _Frame] = {}
+        self._calls: dict[tuple[str, str], str] = {}
+        self._lock = threading.Lock()
+
+    def enter(self, metadata: Mapping[str, Any], run_id: UUID, parent: UUID | None) -> None:
+        """Note that something started under LangGraph's `metadata`. A node that starts anew counts from zero."""
+        ns = metadata.get(NS)
+        if not ns:
+            return
+        with self._lock:
+            frame = self._frames.get(ns)
+            if frame is not None and parent in frame.members:
+                frame.members.add(run_id)
+            else:
+                self._frames[ns] = _Frame(_label(metadata), {run_id})
+
+    def path(self, ns: str) -> str:
+        """The path of a checkpoint namespace: one `node.step` per level."""
+        with self._lock:
+            return self._path(ns)
+
+    def _path(self, ns: str) -> str:
+        parts, prefix = [], ""
+        for level in ns.split("|"):
+            prefix = f"{prefix}|{level}" if prefix else level
+            frame = self._frames.get(prefix)
+            parts.append(frame.label if frame else level.split(":", 1)[0])
+        return "/".join(parts)
+
+    def _frame(self, ns: str) -> _Frame:
+        return self._frames.setdefault(ns, _Frame(ns.rsplit("|", 1)[-1].split(":", 1)[0], set()))
+
+    def reply(self, ns: str, call_ids: Sequence[str]) -> str:
+        """Give a model's reply its position, and each call in it."""
+        with self._lock:
+            frame = self._frame(ns)
+            at = f"{self._path(ns)}#r{frame.replies}"
+            frame.replies += 1
+            self._keep(at, call_ids)
+            return at
+
+    def latest(self, ns: str) -> str:
+        """The position of the newest reply in a namespace."""
+        with self._lock:
+            return f"{self._path(ns)}#r{max(self._frame(ns).replies - 1, 0)}"
+
+    def know(self, at: str, call_ids: Sequence[str]) -> None:
+        """Give the calls of a reply that was kept or recorded earlier the positions they had."""
+        with self._lock:
+            self._keep(at, call_ids)
+
+    def _keep(self, at: str, call_ids: Sequence[str]) -> None:
+        # By path, not by namespace: namespaces hold task ids, which a resume from an older checkpoint changes.
+        scope = _outer(at.partition("#")[0])
+        for index, call_id in enumerate(call_ids):
+            self._calls[scope, call_id] = f"{at}.{index}"
+
+    def call(self, ns: str, call_id: str | None) -> str:
+        """The position of a tool call: by the reply that asked for it, or as the next own call of its node."""
+        with self._lock:
+            path = self._path(ns)
+            scope = path
+            while call_id and scope:
+                scope = _outer(scope)
+                if (scope, call_id) in self._calls:
+                    return self._calls[scope, call_id]
+            frame = self._frame(ns)
+            if call_id and call_id in frame.seen:
+                return frame.seen[call_id]
+            at = f"{path}#c{frame.calls}"
+            frame.calls += 1
+            if call_id:
+                frame.seen[call_id] = at
+            return at
+
+
+def _outer(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _label(metadata: Mapping[str, Any]) -> str:
+    base = f"{metadata.get('langgraph_node', '?')}.{metadata.get('langgraph_step', 0)}"
+    path = metadata.get("langgraph_path") or ()
+    pushed = path[0] == "__pregel_push" if path else False
+    return base + "".join(f"[{part}]" for part in path if pushed and type(part) is int)

@@ -1,0 +1,252 @@
+"""The run that is under way: its ledger, journal, meters, policy and positions, found through the context.
+
+Identity comes from here only, never from state, messages or arguments (threat 10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ..contracts.budget import Amounts, Budget, Meter
+from ..contracts.digest import canonical, digest
+from ..contracts.errors import BudgetExceeded, NotFound
+from ..contracts.policy import CompiledPolicy
+from ..contracts.tool import ToolSpec
+from ..ledger.entry import Draft, Entry
+from ..ledger.records import CallJudged, EffectDone, ModelFailed, ModelReserved, ModelSettled, Record, ReplyKept
+from ..ledger.store import Ledger
+from .position import Positions
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grounds:
+    """What a run stands on, fixed when it starts: identity, rules, limits, means."""
+
+    run: str
+    thread: str
+    system: str
+    environment: str
+    policy: CompiledPolicy | None
+    tools: Mapping[str, ToolSpec]
+    request: Mapping[str, Any]
+    budget: Budget
+    resources: tuple[Any, ...] = ()
+    tenant: str = "local"
+
+
+@dataclass(slots=True)
+class Run:
+    """One run in this process. Build with `Run.over`, which reads what the ledger already holds of it."""
+
+    grounds: Grounds
+    ledger: Ledger
+    journal: dict[str, Record] = field(default_factory=dict)
+    positions: Positions = field(default_factory=Positions)
+    meters: dict[str, Meter] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+    judged: set[str] = field(default_factory=set)
+    verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    started: float = field(default_factory=time.time)
+    notes: list[Future[list[Entry]]] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @classmethod
+    def over(cls, grounds: Grounds, ledger: Ledger, entries: Sequence[Entry]) -> Run:
+        """The run as its records tell it: journal by key, meters with all that was spent or is still reserved."""
+        run = cls(grounds=grounds, ledger=ledger)
+        if entries:
+            run.started = entries[0].time
+        open_: dict[str, tuple[str, Amounts]] = {}
+        for entry in entries:
+            record = entry.record
+            if entry.key is not None:
+                run.journal[entry.key] = record
+            match record:
+                case ModelReserved():
+                    open_[record.call] = (record.agent, Amounts.from_json(record.reserved))
+                case ModelSettled() | ModelFailed():
+                    open_.pop(record.call, None)
+                    run._spend(record.agent, Amounts.from_json(record.used))
+                    if isinstance(record, ModelSettled):
+                        run.positions.know(record.at, record.calls)
+                case ReplyKept():
+                    run.positions.know(record.at, record.calls)
+                case CallJudged(verdict="allow") if record.at not in run.judged:
+                    run.judged.add(record.at)
+                    run._spend(record.agent, Amounts(tool_calls=1))
+                case EffectDone():
+                    run.done.add(record.tool)
+                case _:
+                    pass
+        # A call that was reserved and never settled is taken as spent: the process died while it was out.
+        for agent, amounts in open_.values():
+            run._spend(agent, amounts)
+        return run
+
+    def _spend(self, agent: str, amounts: Amounts) -> None:
+        for meter in self._scopes(agent, Budget()):
+            meter.spent = meter.spent + amounts
+
+    def _scopes(self, agent: str, limits: Budget) -> list[Meter]:
+        run = self.meters.setdefault("run", Meter("run", self.grounds.budget))
+        own = self.meters.setdefault(f"agent {agent}", Meter(f"agent {agent}", limits))
+        if own.budget != limits and limits != Budget():
+            own.budget = limits
+        return [run, own]
+
+    @property
+    def spent(self) -> Amounts:
+        """What the run spent so far."""
+        with self.lock:
+            return self.meters["run"].spent if "run" in self.meters else Amounts()
+
+    def reserve(self, agent: str, limits: Budget, amounts: Amounts) -> None:
+        """Reserve in the run's and the agent's budget, in both or in neither. Raises BudgetExceeded."""
+        with self.lock:
+            elapsed = time.time() - self.started
+            scopes = self._scopes(agent, limits)
+            for meter in scopes:
+                meter.check(amounts)
+                if meter.budget.seconds is not None and elapsed > meter.budget.seconds:
+                    raise BudgetExceeded(
+                        scope=meter.scope,
+                        unit="seconds",
+                        limit=str(meter.budget.seconds),
+                        projected=f"{elapsed:.1f}",
+                        used=f"{elapsed:.1f}",
+                    )
+            for meter in scopes:
+                meter.reserve(amounts)
+
+    def settle(self, agent: str, limits: Budget, reserved: Amounts, used: Amounts) -> None:
+        """Replace a reservation by what was used."""
+        with self.lock:
+            for meter in self._scopes(agent, limits):
+                meter.settle(reserved, used)
+
+    # -- the ledger -----------------------------------------------------------------------------------------------
+
+    def _append(self, drafts: Sequence[Draft]) -> Future[list[Entry]]:
+        future = self.ledger.append(self.grounds.run, drafts)
+        with self.lock:
+            for draft in drafts:
+                if draft.key is not None:
+                    self.journal.setdefault(draft.key, draft.record)
+                if isinstance(draft.record, EffectDone):
+                    self.done.add(draft.record.tool)
+                elif isinstance(draft.record, CallJudged):
+                    self.verdicts[draft.record.at] = {
+                        "run": self.grounds.run,
+                        "agent": draft.record.agent,
+                        "verdict": draft.record.verdict,
+                        "rules": draft.record.rules,
+                    }
+        return future
+
+    def note(self, *drafts: Draft) -> None:
+        """Queue records without waiting. They are durable no later than the next one that is waited for."""
+        future = self._append(drafts)
+        with self.lock:
+            self.notes.append(future)
+
+    def _settled_notes(self) -> list[Future[list[Entry]]]:
+        with self.lock:
+            taken, self.notes = self.notes, []
+            return taken
+
+    async def write(self, *drafts: Draft) -> list[Entry]:
+        """Write records; returns when they, and all noted before them, are durable. Raises LedgerUnavailable."""
+        before, future = self._settled_notes(), self._append(drafts)
+        entries = await asyncio.wrap_future(future)
+        for noted in before:
+            noted.result()  # done: it was queued first
+        return entries
+
+    def write_blocking(self, *drafts: Draft) -> list[Entry]:
+        """`write` for code outside an event loop."""
+        before, future = self._settled_notes(), self._append(drafts)
+        entries = future.result()
+        for noted in before:
+            noted.result()
+        return entries
+
+
+def payload_of(value: Any) -> tuple[str, bytes]:
+    """A JSON value as a payload: its digest and its canonical bytes."""
+    body = canonical(value)
+    return digest(value), body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activation:
+    """An agent's turn inside a run: who acts, under which limits, in which checkpoint namespace."""
+
+    run: Run
+    agent: str
+    limits: Budget
+    ns: str
+
+
+_ACTIVE: ContextVar[Activation | None] = ContextVar("edgewright_activation", default=None)
+_in_flight = 0
+_in_flight_lock = threading.Lock()
+
+
+def active() -> Activation | None:
+    """The activation of this context, if any."""
+    return _ACTIVE.get()
+
+
+def in_flight() -> int:
+    """How many activations this process runs now."""
+    return _in_flight
+
+
+@contextmanager
+def activated(activation: Activation) -> Iterator[Activation]:
+    """Make `activation` the one of this context, and of what copies it."""
+    global _in_flight
+    token = _ACTIVE.set(activation)
+    with _in_flight_lock:
+        _in_flight += 1
+    try:
+        yield activation
+    finally:
+        with _in_flight_lock:
+            _in_flight -= 1
+        _ACTIVE.reset(token)
+
+
+class ToolContext:
+    """What a tool's function may know of the run that calls it.
+
+    Attributes:
+        run: the run's id.
+        key: the effect's key, the same on every re-execution of this call: `<run>/<position>`.
+        agent: the calling agent's name.
+        tenant, environment: of the run.
+    """
+
+    def __init__(self, activation: Activation, at: str) -> None:
+        grounds = activation.run.grounds
+        self.run, self.key, self.agent = grounds.run, f"{grounds.run}/{at}", activation.agent
+        self.tenant, self.environment = grounds.tenant, grounds.environment
+        self._resources: Iterable[Any] = grounds.resources
+
+    def resource(self, kind: type[R]) -> R:
+        """The resource of that class that the system was given. Raises NotFound."""
+        for resource in self._resources:
+            if isinstance(resource, kind):
+                return resource
+        known = sorted(type(r).__name__ for r in self._resources)
+        raise NotFound(kind="resource", name=kind.__name__, known=known)

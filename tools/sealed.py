@@ -1,0 +1,278 @@
+"""The sealed handle: a LangChain tool whose only way to its function leads through the gate.
+
+Registering a function returns one. There is no public attribute that reaches the function; a copy is the handle
+itself, a pickle is its import path, a subclass is refused. The check stands in the handle, so `.invoke`, `._run`,
+`ToolNode` in a hand-made graph and the rest are all the same to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, NoReturn, TypeVar, overload
+from weakref import WeakKeyDictionary
+
+import orjson
+from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import BaseTool
+from langgraph.config import get_config
+
+from ..contracts.errors import (
+    CallDenied,
+    CallRejected,
+    ToolFailed,
+    ToolInvalid,
+    ToolOutsideRun,
+    ToolRefusal,
+)
+from ..contracts.tool import Effect, Idempotency, Role, Sensitivity, ToolSpec, Trust
+from .drive import Functions, drive, drive_blocking
+from .function import Reading, read_facts, read_function
+from .gate import Call
+from .position import NS
+from .run import active
+from .tracing import annotate
+
+F = TypeVar("F", bound=Callable[..., Any])
+_NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
+_TOLD = (CallDenied, CallRejected, ToolRefusal, ToolFailed)
+_CALL_ID: ContextVar[str | None] = ContextVar("edgewright_call_id", default=None)
+
+
+class _Sealed:
+    """What a handle guards. Kept outside the handle, found by identity, named by nothing public."""
+
+    __slots__ = ("functions", "reading", "spec")
+
+    def __init__(self, spec: ToolSpec, reading: Reading, functions: Functions) -> None:
+        self.spec, self.reading, self.functions = spec, reading, functions
+
+
+_SEALED: WeakKeyDictionary[SealedTool, _Sealed] = WeakKeyDictionary()
+
+
+class SealedTool(BaseTool):
+    """A governed tool. Made by `@tool`, never by hand."""
+
+    name: str
+    description: str
+
+    def __init_subclass__(cls, **kwargs: Any) -> NoReturn:
+        raise ToolInvalid(name=cls.__name__, faults=["a governed tool cannot be subclassed; declare another @tool"])
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # LangChain caches private things on its tools; what a model or the gate reads is frozen.
+        if not name.startswith("_") and name in type(self).model_fields and getattr(self, name, None) != value:
+            raise ToolInvalid(name=self.name, faults=[f"{name!r} of a governed tool cannot be changed"])
+        super().__setattr__(name, value)
+
+    @property
+    def spec(self) -> ToolSpec:
+        """Its declaration."""
+        return _SEALED[self].spec
+
+    def model_copy(self, **_: Any) -> SealedTool:
+        """The handle itself: there are no copies."""
+        return self
+
+    def __copy__(self) -> SealedTool:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> SealedTool:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        main = _SEALED[self].functions.main
+        if "<locals>" in main.__qualname__:
+            raise ToolInvalid(
+                name=self.name, faults=["it is defined in a function, so it has no import path to pickle"]
+            )
+        return _imported, (main.__module__, main.__qualname__)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return self.__reduce__()
+
+    # -- the ways in: each notes the provider's call id, then goes to _run or _arun -----------------------------
+
+    def run(self, *args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
+        """As LangChain's; the call goes through the gate."""
+        token = _CALL_ID.set(tool_call_id)
+        try:
+            return super().run(*args, tool_call_id=tool_call_id, **kwargs)
+        finally:
+            _CALL_ID.reset(token)
+
+    async def arun(self, *args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
+        """As LangChain's; the call goes through the gate."""
+        token = _CALL_ID.set(tool_call_id)
+        try:
+            return await super().arun(*args, tool_call_id=tool_call_id, **kwargs)
+        finally:
+            _CALL_ID.reset(token)
+
+    def _call(self, given: Mapping[str, Any]) -> tuple[Call, Functions, str | None]:
+        sealed, activation, call_id = _SEALED.get(self), active(), _CALL_ID.get()
+        if sealed is None or activation is None:
+            raise ToolOutsideRun(tool=self.name)
+        ns = _namespace() or activation.ns
+        at = activation.run.positions.call(ns, call_id)
+        call = Call(
+            activation=activation,
+            spec=sealed.spec,
+            reading=sealed.reading,
+            at=at,
+            arguments=given,
+            has_facts=sealed.functions.facts is not None,
+        )
+        return call, sealed.functions, call_id
+
+    def _run(self, *args: Any, run_manager: CallbackManagerForToolRun | None = None, **kwargs: Any) -> Any:
+        call, functions, call_id = self._call(_named(self.name, args, kwargs))
+        try:
+            return _shown(drive_blocking(call, functions))
+        except _TOLD as error:
+            return _told(error, self.name, call_id)
+        finally:
+            annotate(run_manager, call.activation.run.verdicts.get(call.at, {}))
+
+    async def _arun(self, *args: Any, run_manager: AsyncCallbackManagerForToolRun | None = None, **kwargs: Any) -> Any:
+        call, functions, call_id = self._call(_named(self.name, args, kwargs))
+        try:
+            return _shown(await drive(call, functions))
+        except _TOLD as error:
+            return _told(error, self.name, call_id)
+        finally:
+            annotate(run_manager, call.activation.run.verdicts.get(call.at, {}))
+
+
+def _named(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    if args:
+        raise ToolInvalid(name=name, faults=["it takes named arguments only"])
+    return dict(kwargs)
+
+
+def _namespace() -> str | None:
+    try:
+        metadata = get_config().get("metadata") or {}
+    except RuntimeError:  # outside a LangGraph node
+        return None
+    found = metadata.get(NS)
+    return found if isinstance(found, str) else None
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+
+
+def _told(error: Exception, name: str, call_id: str | None) -> ToolMessage:
+    """What a model is told of a refusal. Code that called by itself, without a model, gets the error."""
+    if call_id is None:
+        raise error
+    text = f"Refused: {error}" if isinstance(error, ToolRefusal) else str(error)
+    return ToolMessage(content=text, name=name, tool_call_id=call_id, status="error")
+
+
+def _imported(module: str, qualname: str) -> Any:
+    import importlib
+
+    found: Any = importlib.import_module(module)
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    if not isinstance(found, SealedTool):
+        raise ToolInvalid(name=qualname, faults=[f"{module}.{qualname} is no governed tool any more"])
+    return found
+
+
+@overload
+def tool(function: Callable[..., Any], /) -> SealedTool: ...
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    effect: Effect = ...,
+    output: Trust = ...,
+    sensitivity: Sensitivity = ...,
+    sink: bool = ...,
+    roles: Mapping[str, Role] | None = None,
+    idempotency: Idempotency = ...,
+    facts: Callable[..., Any] | None = None,
+    probe: Callable[..., Any] | None = None,
+    timeout: float = ...,
+) -> Callable[[Callable[..., Any]], SealedTool]: ...
+def tool(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    effect: Effect = "irreversible",
+    output: Trust = "untrusted",
+    sensitivity: Sensitivity = "secret",
+    sink: bool = True,
+    roles: Mapping[str, Role] | None = None,
+    idempotency: Idempotency = "none",
+    facts: Callable[..., Any] | None = None,
+    probe: Callable[..., Any] | None = None,
+    timeout: float = 30.0,
+) -> Any:
+    """Declare a governed tool over a function. What is not declared has the most dangerous value.
+
+    The function's docstring is what a model reads. Its parameters are checked strictly; a keyword parameter `ctx`
+    gets the `ToolContext` and is invisible to the model. It may be async; a plain function runs in a thread.
+
+    Args:
+        facts: a trusted look-up, called before every judgement with those of the tool's arguments that it names
+            (and `ctx`); returns a TypedDict, which policy reads as `context.facts`.
+        probe: called with the same arguments after a crash, for a tool without idempotency: returns the outcome if
+            the effect happened, None if it did not.
+
+    See `edgewright.contracts.tool.ToolSpec` for the rest.
+
+    Raises:
+        ToolInvalid: with every fault of the declaration.
+    """
+
+    def declare(main: Callable[..., Any]) -> SealedTool:
+        known = name or main.__name__
+        faults = []
+        if not _NAME.match(known):
+            faults.append("a tool's name is lower case ASCII letters, digits and underscores, at most 63")
+        if not (main.__doc__ or "").strip():
+            faults.append("it has no docstring, which is what a model reads")
+        if not timeout > 0:
+            faults.append(f"timeout {timeout} is not a positive number of seconds")
+        if faults:
+            raise ToolInvalid(name=known, faults=faults)
+        reading = read_function(main, known)
+        stray = sorted(set(roles or {}) - set(reading.names))
+        if stray:
+            raise ToolInvalid(name=known, faults=[f"role for {r!r}, which is no argument" for r in stray])
+        import inspect
+
+        spec = ToolSpec(
+            name=known,
+            description=inspect.cleandoc(main.__doc__ or ""),
+            effect=effect,
+            output=output,
+            sensitivity=sensitivity,
+            sink=sink,
+            roles={n: (roles or {}).get(n, "target") for n in reading.names},
+            idempotency=idempotency,
+            timeout=timeout,
+            parameters=reading.schema,
+            facts=read_facts(facts, reading) if facts else None,
+            has_probe=probe is not None,
+            code=reading.code,
+        )
+        handle = SealedTool(name=known, description=spec.description, args_schema=reading.schema)
+        _SEALED[handle] = _Sealed(spec, reading, Functions(main=main, facts=facts, probe=probe))
+        return handle
+
+    return declare(function) if function is not None else declare

@@ -53,12 +53,12 @@ class Turn:
     @cached_property
     def system(self) -> str:
         """The system prompt."""
-        return "\n".join(m.text for m in self.messages if isinstance(m, SystemMessage))
+        return "\n".join(str(m.text) for m in self.messages if isinstance(m, SystemMessage))
 
     @cached_property
     def text(self) -> str:
         """The first human message, as text."""
-        return next((m.text for m in self.messages if isinstance(m, HumanMessage)), "")
+        return next((str(m.text) for m in self.messages if isinstance(m, HumanMessage)), "")
 
     @cached_property
     def request(self) -> dict[str, Any]:

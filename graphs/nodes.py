@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any, Literal, Protocol
 from uuid import uuid4
 
@@ -116,11 +117,17 @@ def _readable(payload: Any) -> Any:
     return payload
 
 
+ADMITTED: ContextVar[Crossing | None] = ContextVar("edgewright_admitted", default=None)
+"""A request that was checked before the graph was invoked, so that LangGraph's first checkpoint holds no raw one."""
+
+
 def entry_node(edge: Edge, runs: Runs) -> Node:
     """The contract on the edge from start: checks the request and begins the run. Bad input begins nothing."""
 
     async def check_request(state: State) -> dict[str, Any]:
-        crossing = edge.contract.check(state.get("request"), received={}, edge=edge.name)
+        request, admitted = state.get("request"), ADMITTED.get()
+        known = admitted if admitted is not None and admitted.payload == request else None
+        crossing = known or edge.contract.check(request, received={}, edge=edge.name)
         info = get_runtime().execution_info
         thread = (info.thread_id if info else None) or ""
         task = info.task_id if info else uuid4().hex

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,7 @@ from ..ledger.store import Ledger
 from .build import build_graph
 from .drawing import Drawing, drawing_of, to_mermaid, to_png, to_svg
 from .home import Home
+from .nodes import ADMITTED
 from .runs import Runs
 from .standing import Standing
 from .state import REQUEST, RESPONSE, RUN
@@ -197,8 +199,24 @@ class System:
             ThreadBusy: the thread is running.
             Whatever stopped the run; the ledger has its end.
         """
-        self.entry.check(request, received={}, edge=f"{START}→{self.name}")
-        return await self._drive({REQUEST: dict(request)}, thread or str(uuid4()), durability, config)
+        with self.admitted(request) as given:
+            return await self._drive(given, thread or str(uuid4()), durability, config)
+
+    @contextmanager
+    def admitted(self, request: Any) -> Iterator[dict[str, Any]]:
+        """Check a request before the graph is invoked on it; yields the graph's input.
+
+        What the entry contract redacts then never reaches LangGraph's first checkpoint, which holds the input as given.
+
+        Raises:
+            ContractViolation: the request does not fit.
+        """
+        crossing = self.entry.check(request, received={}, edge=f"{START}→{self.name}")
+        token = ADMITTED.set(crossing)
+        try:
+            yield {REQUEST: crossing.payload}
+        finally:
+            ADMITTED.reset(token)
 
     async def aresume(
         self,
@@ -246,14 +264,12 @@ class System:
         durability: Durability = "sync",
     ) -> AsyncIterator[Any]:
         """Run the system and yield what LangGraph's `astream` yields."""
-        self.entry.check(request, received={}, edge=f"{START}→{self.name}")
         graph = await self._running()
         where = _on(thread or str(uuid4()), None)
-        given = {REQUEST: dict(request)}
-        async for part in graph.astream(
-            given, where, stream_mode=stream_mode, subgraphs=subgraphs, durability=durability
-        ):
-            yield part
+        modes: dict[str, Any] = {"stream_mode": stream_mode, "subgraphs": subgraphs, "durability": durability}
+        with self.admitted(request) as given:
+            async for part in graph.astream(given, where, **modes):
+                yield part
 
     async def _running(self) -> CompiledStateGraph[Any, Any, Any, Any]:
         return self.graph.copy({"checkpointer": await self.home.saver()})

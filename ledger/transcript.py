@@ -1,0 +1,211 @@
+"""The transcript: a run's records as a story that a person can read, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, assert_never
+
+import orjson
+
+from .entry import Entry
+from .records import (
+    AgentEnded,
+    AgentStarted,
+    CallJudged,
+    ContractPassed,
+    ContractViolated,
+    EffectDone,
+    EffectFailed,
+    EffectIntended,
+    EffectRefused,
+    EffectReused,
+    HandoffAsked,
+    ModelFailed,
+    ModelRefused,
+    ModelReserved,
+    ModelSettled,
+    ReplyKept,
+    ReplyReused,
+    ReviewAnswered,
+    ReviewAsked,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+)
+
+Tone = Literal["run", "agent", "contract", "model", "tool", "review", "good", "bad", "quiet"]
+Payload = Callable[[str], bytes | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """One step of the story.
+
+    Attributes:
+        seconds: since the run began.
+        depth: 0 for the run and its contracts, 1 for agents, 2 for what an agent does.
+        title: a few words; `facts` are (label, value) pairs below it; `tone` is how it should look.
+    """
+
+    seq: int
+    seconds: float
+    depth: int
+    tone: Tone
+    title: str
+    facts: tuple[tuple[str, str], ...] = field(default=())
+
+
+def transcript(entries: Sequence[Entry], payload: Payload) -> list[Scene]:
+    """Tell a run's story.
+
+    Args:
+        entries: all entries of one run, in order.
+        payload: finds a payload of that run by digest.
+    """
+    start = entries[0].time if entries else 0.0
+    teller = _Teller(payload)
+    scenes = []
+    for entry in entries:
+        depth, tone, title, facts = teller.tell(entry)
+        shown = tuple((label, value) for label, value in facts if value)
+        scenes.append(
+            Scene(seq=entry.seq, seconds=entry.time - start, depth=depth, tone=tone, title=title, facts=shown)
+        )
+    return scenes
+
+
+_Told = tuple[int, Tone, str, list[tuple[str, str]]]
+
+
+class _Teller:
+    def __init__(self, payload: Payload) -> None:
+        self._payload = payload
+
+    def _content(self, digest: str) -> str:
+        if not digest:
+            return ""
+        body = self._payload(digest)
+        return body.decode(errors="replace") if body is not None else f"(payload {digest[:12]} is not kept)"
+
+    def tell(self, entry: Entry) -> _Told:
+        match entry.record:
+            case RunStarted() | RunResumed() | RunEnded() as record:
+                return self._run(record)
+            case AgentStarted() as r:
+                return 1, "agent", f"agent {r.agent}", [("behaviour", r.digest[:12])]
+            case AgentEnded() as r:
+                return 1, "quiet", f"{r.agent} offers to {r.target}", [("offer", self._content(r.offer))]
+            case HandoffAsked() as r:
+                return 2, "agent", f"asks to hand over to {r.target}", []
+            case ContractPassed() as r:
+                return 0, "contract", f"contract {r.contract} on {r.edge}: passed", self._crossing(r)
+            case ContractViolated() as r:
+                faults = [("faults", "; ".join(r.faults)), ("then", f"{r.then} (try {r.tries})")]
+                return 0, "bad", f"contract {r.contract} on {r.edge}: refused", faults
+            case ModelReserved() | ModelSettled() | ModelFailed() | ModelRefused() as record:
+                return self._model(record)
+            case ReplyKept():
+                return 2, "quiet", "reply kept", []
+            case ReplyReused():
+                return 2, "good", "kept reply used again, the model was not asked", []
+            case CallJudged() as r:
+                return self._judged(r)
+            case ReviewAsked() as r:
+                return 2, "review", f"a person is asked about {r.about}", [("rules", ", ".join(r.rules)), ("id", r.review)]
+            case ReviewAnswered() as r:
+                edited = [("edited to", self._content(r.arguments))] if r.arguments else []
+                tone: Tone = "bad" if r.decision == "reject" else "good"
+                return 2, tone, f"{r.reviewer}: {r.decision}", [("reason", r.reason), *edited]
+            case EffectIntended() | EffectDone() | EffectRefused() | EffectFailed() | EffectReused() as record:
+                return self._effect(record)
+            case other:
+                assert_never(other)
+
+    def _run(self, record: RunStarted | RunResumed | RunEnded) -> _Told:
+        match record:
+            case RunStarted() as r:
+                facts = [
+                    ("request", self._content(r.request)),
+                    ("agents", ", ".join(f"{a.split(' ')[0]} {a.split(' ')[1][:12]}" for a in r.agents.values())),
+                    ("policy", r.policy_digest[:12] or "none: every tool call is denied"),
+                    ("environment", r.environment),
+                    ("thread", r.thread),
+                ]
+                return 0, "run", f"run of {r.system} ({r.system_digest[:12]})", facts
+            case RunResumed() as r:
+                return 0, "run", f"resumed after {r.records} records", []
+            case RunEnded() as r:
+                tone: Tone = "good" if r.status == "completed" else "bad"
+                spent = [("response", self._content(r.response)), ("reason", r.reason), ("spent", amounts(r.spent))]
+                return 0, tone, f"run {r.status}", spent
+
+    def _crossing(self, r: ContractPassed) -> list[tuple[str, str]]:
+        withheld = [f"{name} ({rule})" for name, rule in r.withheld]
+        if r.history_withheld:
+            withheld.append(f"{r.history_withheld} messages (history: none)")
+        return [
+            ("let through", ", ".join(r.fields)),
+            ("withheld", ", ".join(withheld)),
+            ("redacted", ", ".join(f"{name} in {path}" for path, name in r.redacted)),
+            ("payload", self._content(r.payload)),
+            ("repaired", f"after {r.tries} tries" if r.tries else ""),
+        ]
+
+    def _model(self, record: ModelReserved | ModelSettled | ModelFailed | ModelRefused) -> _Told:
+        match record:
+            case ModelReserved() as r:
+                return 2, "quiet", f"reserved for {r.model}: {amounts(r.reserved)}", []
+            case ModelSettled() as r:
+                return 2, "model", f"model {r.model}: {amounts(r.used)}", [("price", r.price), ("took", _took(r.seconds))]
+            case ModelFailed() as r:
+                return 2, "bad", f"model {r.model} failed", [("error", r.error), ("counted", amounts(r.used))]
+            case ModelRefused() as r:
+                return 2, "bad", f"model {r.model} was not called", [("reason", r.reason)]
+
+    def _judged(self, r: CallJudged) -> _Told:
+        tones: Mapping[str, Tone] = {"allow": "tool", "ask": "review"}
+        facts = [
+            ("arguments", self._content(r.arguments)),
+            ("facts", orjson.dumps(dict(r.facts)).decode() if r.facts else ""),
+            ("rules", ", ".join(r.rules)),
+            ("because", "; ".join(r.reasons)),
+        ]
+        return 2, tones.get(r.verdict, "bad"), f"{r.tool}: {r.verdict}", facts
+
+    def _effect(self, record: EffectIntended | EffectDone | EffectRefused | EffectFailed | EffectReused) -> _Told:
+        match record:
+            case EffectIntended() as r:
+                return 2, "quiet", f"{r.tool}: intended", [("effect", r.effect), ("idempotency", r.idempotency)]
+            case EffectDone() as r:
+                outcome = [("outcome", self._content(r.outcome)), ("took", _took(r.seconds))]
+                return 2, "good", f"{r.tool}: done" if r.changes_world else f"{r.tool}: read", outcome
+            case EffectRefused() as r:
+                return 2, "bad", f"{r.tool}: refused, nothing was done", [("reason", r.reason)]
+            case EffectFailed() as r:
+                known = "may have happened" if r.unknown else "nothing was done"
+                return 2, "bad", f"{r.tool}: failed, {known}", [("error", r.error)]
+            case EffectReused() as r:
+                return 2, "good", f"{r.tool}: recorded outcome given back, not done again", [("effect", r.effect)]
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def amounts(found: Mapping[str, Any]) -> str:
+    """Amounts as a person reads them: dollars to the last unit, then counts."""
+    parts = [f"${found['usd']}"] if found.get("usd") else []
+    if found.get("input_tokens") or found.get("output_tokens"):
+        parts.append(f"{found.get('input_tokens', 0)} tokens in, {found.get('output_tokens', 0)} out")
+    counts = (("model_calls", "model call"), ("tool_calls", "tool call"), ("handoffs", "handoff"))
+    parts += [f"{found[k]} {name}{'s' if found[k] != 1 else ''}" for k, name in counts if found.get(k)]
+    return ", ".join(parts)
+
+
+def find_run(ids: Iterable[str], wanted: str) -> list[str]:
+    """The run ids that `wanted` names: in full, or by a beginning of at least four characters."""
+    known = list(ids)
+    if wanted in known:
+        return [wanted]
+    return [run for run in known if len(wanted) >= 4 and run.startswith(wanted)]

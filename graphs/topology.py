@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Protocol
 
 from ..agents.agent import Agent
@@ -91,7 +92,7 @@ class Pipeline:
         names = [START, *(s.name for s in self.stages), END]
         return tuple(
             Edge(source=a, target=b, contract=c, on_violation=self.on_violation)
-            for a, b, c in zip(names, names[1:], self.contracts, strict=True)
+            for (a, b), c in zip(pairwise(names), self.contracts, strict=True)
         )
 
 

@@ -21,7 +21,7 @@ from ..contracts.errors import BudgetExceeded, NotFound
 from ..contracts.policy import CompiledPolicy
 from ..contracts.tool import ToolSpec
 from ..ledger.entry import Draft, Entry
-from ..ledger.records import CallJudged, EffectDone, ModelFailed, ModelReserved, ModelSettled, Record, ReplyKept
+from ..ledger.records import CallJudged, EffectDone, HandoffAsked, ModelFailed, ModelReserved, ModelSettled, Record, ReplyKept
 from ..ledger.store import Ledger
 from .position import Positions
 
@@ -84,6 +84,8 @@ class Run:
                 case CallJudged(verdict="allow") if record.at not in run.judged:
                     run.judged.add(record.at)
                     run._spend(record.agent, Amounts(tool_calls=1))
+                case HandoffAsked():
+                    run._spend(record.agent, Amounts(handoffs=1))
                 case EffectDone():
                     run.done.add(record.tool)
                 case _:

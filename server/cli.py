@@ -1,0 +1,302 @@
+"""The command line. Each command prints for people, or JSON with `--json`; a typed error ends it with code 2."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ..contracts.errors import EdgewrightError, LedgerCorrupt, NotFound, ProjectInvalid, ReviewInvalid
+from ..contracts.review import ReviewAnswer
+from ..graphs.drawing import drawing_of, to_mermaid, to_png, to_svg
+from ..graphs.home import FILE, Home
+from ..graphs.system import RunResult, System
+from ..ledger.entry import verify
+from ..ledger.store import Ledger
+from ..ledger.transcript import find_run, transcript
+from . import show
+from .project import Served, load_all, load_served
+from .settings import Settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Folder = Annotated[Path, typer.Option("--project", help="Folder that holds langgraph.json.")]
+HERE = Path()
+
+
+def main() -> None:
+    """The program. Exit codes: 0 well, 1 found wrong, 2 a typed error."""
+    try:
+        app()
+    except EdgewrightError as error:
+        if "--json" in sys.argv:
+            _json({"error": type(error).__name__, "message": str(error), "facts": error.facts})
+        else:
+            show.failure(err, error)
+        raise SystemExit(2) from None
+
+
+def _json(value: Any) -> None:
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+
+
+@app.command()
+def demo(
+    limit: Annotated[int | None, typer.Option(help="At most so many tickets of each group.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier demos first.")] = False,
+    json: Json = False,
+) -> None:
+    """Run the customer support example on its tickets, and prove what it did."""
+    from . import demo as play
+
+    settings = Settings()
+    home = settings.home / "demo"
+    if fresh and home.exists():
+        shutil.rmtree(home)
+    with _bar("tickets", quiet=json) as ended:
+        found = asyncio.run(
+            play.run_demo(home, model=settings.model, environment=settings.environment, limit=limit, ended=ended)
+        )
+    if json:
+        _json(found.as_json())
+    else:
+        out.print(play.shown(found, home))
+    if not found.agreement.holds:
+        raise typer.Exit(1)
+
+
+class _bar:
+    """A progress bar on standard error; called with (done, of how many)."""
+
+    def __init__(self, what: str, *, quiet: bool) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=err, disable=quiet, transient=False)
+        self._task = self._progress.add_task(what, total=None)
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        self._progress.start()
+        return lambda done, total: self._progress.update(self._task, completed=done, total=total)
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+
+def _system(name: str, folder: Path) -> System:
+    served = load_served(name, folder)
+    if served.system is None:
+        fault = f"graph {name!r} is a plain LangGraph graph; this command needs an edgewright System"
+        raise ProjectInvalid(name=name, faults=[fault])
+    return served.system
+
+
+@app.command()
+def run(
+    system: str,
+    input: Annotated[str, typer.Argument(help="The request as JSON, @FILE, or - for standard input.")] = "",
+    thread: Annotated[str | None, typer.Option(help="Go on with this thread.")] = None,
+    answer: Annotated[list[str] | None, typer.Option(help="REVIEW=approve:why or REVIEW=reject:why")] = None,
+    json: Json = False,
+    project: Folder = HERE,
+) -> None:
+    """Run a system on one request, or go on with a thread by answering its reviews."""
+    chosen = _system(system, project)
+    try:
+        if input:
+            result = chosen.run(_request(input), thread=thread)
+        elif thread:
+            result = chosen.resume(thread, dict(map(_answer, answer or ())))
+        else:
+            raise ProjectInvalid(name=system, faults=["give a request, or --thread to go on with one"])
+    finally:
+        chosen.close()
+    if json:
+        _json({**asdict(result), "reviews": [r.model_dump(mode="json") for r in result.reviews]})
+        return
+    _shown(system, result)
+
+
+def _request(text: str) -> Any:
+    raw = sys.stdin.read() if text == "-" else text
+    if text.startswith("@"):
+        try:
+            raw = Path(text[1:]).read_text("utf-8")
+        except OSError as error:
+            raise ProjectInvalid(name=text, faults=[f"the input file cannot be read: {error.strerror}"]) from None
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise ProjectInvalid(name="input", faults=[f"the request is not JSON: {error}"]) from None
+
+
+def _answer(text: str) -> tuple[str, ReviewAnswer]:
+    review, _, said = text.partition("=")
+    decision, _, reason = said.partition(":")
+    if decision not in ("approve", "reject") or not reason:
+        raise ReviewInvalid(review=review, detail="answer with REVIEW=approve:why or REVIEW=reject:why")
+    return review, ReviewAnswer.model_validate({"decision": decision, "reason": reason})
+
+
+def _shown(system: str, result: RunResult) -> None:
+    out.print(f"run {result.run}  {result.status}", markup=False)
+    if result.output is not None:
+        out.print(show.plain(orjson.dumps(result.output, option=orjson.OPT_INDENT_2).decode(), cut=None), markup=False)
+    for review in result.reviews:
+        why = "; ".join(f"{r.id}: {r.reason} (ask {r.approver})" for r in review.rules) or "; ".join(review.faults)
+        asked = orjson.dumps(review.arguments).decode()
+        out.print(
+            show.plain(f"review {review.id}: {review.agent} wants {review.tool or review.edge} {asked}"), markup=False
+        )
+        out.print(show.plain(f"  because {why}"), markup=False)
+        command = f"edgewright run {system} --thread {result.thread} --answer {review.id}=approve:REASON"
+        out.print(f"  answer with: {command}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def explain(
+    run: Annotated[str, typer.Argument(help="A run's id, its first characters, a thread's id, or 'last'.")],
+    full: Annotated[bool, typer.Option("--full", help="Show bookkeeping, cut nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Tell the whole story of one run: who, what, under which rules, at what cost."""
+    ledger, chosen, close = _found(run)
+    try:
+        entries = ledger.entries(chosen)
+        scenes = transcript(entries, lambda digest: ledger.payload(chosen, digest))
+        try:
+            verified, fault = verify(chosen, entries), ""
+        except LedgerCorrupt as error:
+            verified, fault = None, str(error)
+        if json:
+            _json({"run": chosen, "verified": verified, "fault": fault, "scenes": [asdict(s) for s in scenes]})
+        else:
+            out.print(show.headline(chosen, entries, verified, fault))
+            out.print(show.story(scenes, full=full))
+    finally:
+        close()
+    if fault:
+        raise typer.Exit(1)
+
+
+def _found(wanted: str) -> tuple[Ledger, str, Callable[[], None]]:
+    """The ledger that has the run: the home's own, or the demo's in it."""
+    home = Settings().home
+    known: list[str] = []
+    for folder in (home, home / "demo"):
+        if not (folder / FILE).is_file():
+            continue
+        place = Home(folder)
+        ledger = place.open()[0]
+        runs = ledger.runs(limit=1_000_000)
+        known += [r.run for r in runs]
+        ids = [r.run for r in runs[:1]] if wanted == "last" else find_run([r.run for r in runs], wanted)
+        ids = ids or [r.run for r in runs if r.thread == wanted][:1]
+        if len(ids) == 1:
+            return ledger, ids[0], place.close
+        place.close()
+        if ids:
+            raise NotFound(kind="single run that begins with", name=wanted, known=ids[:10])
+    raise NotFound(kind="run", name=wanted, known=[r[:8] for r in known[:10]])
+
+
+@app.command()
+def graph(
+    system: str,
+    svg: Annotated[Path | None, typer.Option(help="Write an SVG picture here.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Write a PNG picture here.")] = None,
+    json: Json = False,
+    project: Folder = HERE,
+) -> None:
+    """Draw a system's graph: mermaid text, or a picture. No network, no other program."""
+    served = load_served(system, project)
+    title = served.system.standing.id if served.system else served.name
+    drawing = drawing_of(served.graph.get_graph(), title=title)
+    if svg:
+        svg.write_text(to_svg(drawing), "utf-8")
+    if png:
+        png.write_bytes(to_png(drawing))
+    if json:
+        _json({"mermaid": to_mermaid(drawing), "nodes": drawing.nodes, "edges": drawing.edges})
+    elif svg or png:
+        out.print(*(f"wrote {path}" for path in (svg, png) if path), sep="\n", markup=False)
+    else:
+        sys.stdout.write(to_mermaid(drawing) + "\n")
+
+
+@app.command()
+def check(json: Json = False, project: Folder = HERE) -> None:
+    """Validate every system of langgraph.json, and the chains of the ledger, without running anything."""
+    systems = load_all(project)
+    home = Settings().home
+    chains, broken = 0, list[str]()
+    if (home / FILE).is_file():
+        place = Home(home)
+        ledger = place.open()[0]
+        runs = ledger.runs(limit=1_000_000)
+        with _bar("chains", quiet=json) as ended:
+            for count, summary in enumerate(runs, 1):
+                try:
+                    verify(summary.run, ledger.entries(summary.run))
+                    chains += 1
+                except LedgerCorrupt as error:
+                    broken.append(str(error))
+                ended(count, len(runs))
+        place.close()
+    if json:
+        _json({"systems": [_facts(s) for s in systems.values()], "chains": chains, "broken": broken})
+    else:
+        table = Table("system", "agents", "tools", "edges", "policy", "digest")
+        for served in systems.values():
+            table.add_row(*map(str, _facts(served).values()))
+        out.print(table)
+        out.print(f"{chains} chains verified" + (f", {len(broken)} BROKEN" if broken else ""))
+        for fault in broken:
+            out.print(show.plain(fault), markup=False, style="red")
+    if broken:
+        raise typer.Exit(1)
+
+
+def _facts(served: Served) -> dict[str, Any]:
+    system = served.system
+    if system is None:
+        return {"system": served.name, "agents": "-", "tools": "-", "edges": "-", "policy": "ungoverned", "digest": "-"}
+    return {
+        "system": system.standing.id,
+        "agents": len(system.specs),
+        "tools": len(system.tools),
+        "edges": len(system.topology.edges),
+        "policy": system.policy.digest[:12] if system.policy else "none: every tool call is denied",
+        "digest": system.digest[:12],
+    }
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 2024,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Serve the systems of langgraph.json over HTTP, as a LangGraph SDK client expects them."""
+    import uvicorn
+
+    from .app import create_app
+
+    settings = Settings()
+    served = load_all(project)
+    application = create_app(served, home=Home(settings.home))
+    if json:
+        _json({"url": f"http://{host}:{port}", "assistants": sorted(served)})
+    else:
+        err.print(f"serving {', '.join(sorted(served))} on http://{host}:{port}", markup=False)
+    uvicorn.run(application, host=host, port=port, log_level="warning")

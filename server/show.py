@@ -1,0 +1,98 @@
+"""What the command line shows: transcripts, tables, errors. Text from outside is never taken for markup or control."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ..contracts.errors import EdgewrightError
+from ..ledger.entry import Entry
+from ..ledger.records import ModelSettled, RunEnded, RunStarted
+from ..ledger.transcript import Scene, Tone, amounts
+
+_STYLES: dict[Tone, str] = {
+    "run": "bold",
+    "agent": "bold cyan",
+    "contract": "magenta",
+    "model": "blue",
+    "tool": "default",
+    "review": "yellow",
+    "good": "green",
+    "bad": "bold red",
+    "quiet": "dim",
+}
+_MARKS: dict[Tone, str] = {
+    "run": "■",
+    "agent": "●",
+    "contract": "▣",
+    "model": "◆",
+    "tool": "▸",
+    "review": "?",
+    "good": "✓",
+    "bad": "✗",
+    "quiet": "·",
+}
+CUT = 600
+
+
+def plain(text: str, *, cut: int | None = CUT) -> str:
+    """Text as it may be printed: control and direction characters made visible, a cut marked with its length."""
+    shown = "".join(
+        c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else f"\\u{ord(c):04x}" for c in text
+    )
+    if cut is not None and len(shown) > cut:
+        return f"{shown[:cut]} […{len(shown) - cut} more characters]"
+    return shown
+
+
+def story(scenes: Sequence[Scene], *, full: bool = False) -> RenderableType:
+    """A transcript for the terminal. `full` shows bookkeeping steps, and nothing is cut."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(justify="right", style="dim", no_wrap=True)
+    table.add_column()
+    for scene in scenes:
+        if scene.tone == "quiet" and not full:
+            continue
+        head = Text("   " * scene.depth)
+        head.append(f"{_MARKS[scene.tone]} ", _STYLES[scene.tone])
+        head.append(plain(scene.title), _STYLES[scene.tone])
+        table.add_row(f"{scene.seconds * 1000:.0f} ms", head)
+        facts = Table.grid(padding=(0, 1))
+        facts.add_column(style="dim", no_wrap=True)
+        facts.add_column(overflow="fold")
+        for label, value in scene.facts:
+            facts.add_row(label, Text(plain(value, cut=None if full else CUT)))
+        if scene.facts:
+            table.add_row("", Padding(facts, (0, 0, 0, 3 * scene.depth + 2)))
+    return table
+
+
+def headline(run: str, entries: Sequence[Entry], verified: int | None, fault: str = "") -> RenderableType:
+    """A run in two lines: what it is, how it ended, what it cost, whether its chain holds."""
+    started = next((e.record for e in entries if isinstance(e.record, RunStarted)), None)
+    ended = [e.record for e in entries if isinstance(e.record, RunEnded)]
+    models = sorted({e.record.model for e in entries if isinstance(e.record, ModelSettled)})
+    status = ended[-1].status if ended else "not ended"
+    first = Text.assemble(("run ", "dim"), (run, "bold"), "  ", plain(started.system if started else "?"), "  ")
+    first.append(status, "green" if status == "completed" else "bold red")
+    first.append(f"  {entries[-1].time - entries[0].time:.2f} s")
+    chain = f"chain of {verified} records verified" if verified is not None else f"CHAIN BROKEN: {fault}"
+    second = Text(chain, "green" if verified is not None else "bold red")
+    if ended and ended[-1].spent:
+        second.append(f"  spent {amounts(ended[-1].spent)}", "default")
+    if models:
+        notional = " (offline: rules play the model, the price is notional)"
+        second.append(
+            f"  {', '.join(models)}{notional if any(m.startswith('offline:') for m in models) else ''}", "dim"
+        )
+    return Group(first, second, Text())
+
+
+def failure(console: Console, error: EdgewrightError) -> None:
+    """A typed error for a person: its name, and its message, which says the thing, the rule and the remedy."""
+    console.print(Text.assemble((f"{type(error).__name__}: ", "bold red"), plain(str(error), cut=4000)))

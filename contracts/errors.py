@@ -301,11 +301,14 @@ class LedgerVersion(LedgerError):
 class NotFound(EdgewrightError):
     """Something named does not exist. Facts: `kind`, `name`, `known`."""
 
-    template = "no {kind} {name!r}; known: {known}"
-
     def __init__(self, *, kind: str, name: str, known: Sequence[str] = ()) -> None:
-        self.kind, self.name = kind, name
-        super().__init__(kind=kind, name=name, known=tuple(known))
+        self.kind, self.name, self.known = kind, name, tuple(known)
+        listed = f"; known: {', '.join(self.known)}" if known else ""
+        super().__init__(kind=kind, name=name, known=self.known, detail=f"no {kind} {name!r}{listed}")
+
+    @classmethod
+    def _from_facts(cls, facts: dict[str, Any]) -> Self:
+        return cls(kind=facts["kind"], name=facts["name"], known=facts["known"])
 
 
 class ThreadBusy(EdgewrightError):

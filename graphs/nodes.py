@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Literal, Protocol
@@ -12,7 +12,7 @@ from langchain_core.callbacks import BaseCallbackManager
 from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import get_runtime
-from langgraph.types import interrupt
+from langgraph.types import Command, interrupt
 
 from ..agents.agent import CompiledAgent
 from ..contracts.contract import Crossing
@@ -29,7 +29,7 @@ from ..ledger.records import (
     ReviewAnswered,
     ReviewAsked,
 )
-from ..tools.position import NS
+from ..tools.position import NS, Positions
 from ..tools.run import Activation, Run, activated, payload_of
 from .runs import Runs, run_id_of
 from .state import State
@@ -38,8 +38,8 @@ from .state import State
 class Node(Protocol):
     """A node's function."""
 
-    def __call__(self, state: State) -> Awaitable[dict[str, Any]]:
-        """Take the state, return an update of it."""
+    def __call__(self, state: State) -> Awaitable[dict[str, Any] | Command[str]]:
+        """Take the state, return an update of it, with where to go on where there is a choice."""
         ...
 
 
@@ -74,12 +74,12 @@ async def _of_run(runs: Runs, run: Run) -> AsyncIterator[None]:
         raise
 
 
-def agent_node(agent: CompiledAgent, spec_digest: str, runs: Runs) -> Node:
-    """An agent's turn: takes the inbox, leaves an offer."""
+def agent_node(agent: CompiledAgent, spec_digest: str, onwards: Mapping[str, str], runs: Runs) -> Node:
+    """An agent's turn: takes the inbox, leaves an offer. `onwards` names the contract node of each target."""
     limits = agent.agent.limits
     who = f"{agent.name}@{agent.agent.version}"
 
-    async def take_turn(state: State) -> dict[str, Any]:
+    async def take_turn(state: State) -> dict[str, Any] | Command[str]:
         run = await runs.attach(state["run"])
         async with _of_run(runs, run):
             ns, at = _entered(run)
@@ -101,10 +101,9 @@ def agent_node(agent: CompiledAgent, spec_digest: str, runs: Runs) -> Node:
             offered = payload_of(_readable(offer.payload))
             ended = AgentEnded(at=at, agent=who, target=offer.target, offer=offered[0])
             run.note(Draft(record=ended, key=f"ended:{at}", payloads=(offered,)))
-            return {
-                "offer": {"source": agent.name, "target": offer.target, "payload": offer.payload},
-                "talk": list(offer.talk),
-            }
+            made = {"source": agent.name, "target": offer.target, "payload": offer.payload}
+            left = {"offer": made, "talk": list(offer.talk)}
+            return Command(update=left, goto=onwards[offer.target]) if len(onwards) > 1 else left
 
     return take_turn
 
@@ -131,7 +130,8 @@ def entry_node(edge: Edge, runs: Runs) -> Node:
         info = get_runtime().execution_info
         thread = (info.thread_id if info else None) or ""
         task = info.task_id if info else uuid4().hex
-        run = await runs.begin(run_id_of(thread, task), thread, crossing.payload)
+        run_id = await _cut_off(runs, thread, crossing.payload) or run_id_of(thread, task)
+        run = await runs.begin(run_id, thread, crossing.payload)
         _, at = _entered(run)
         _passed(run, edge, crossing, at, 0, 0)
         return _onwards(crossing.payload) | {"run": run.grounds.run, "request": None, "response": {}}
@@ -139,11 +139,28 @@ def entry_node(edge: Edge, runs: Runs) -> Node:
     return check_request
 
 
-def contract_node(edge: Edge, runs: Runs) -> Node:
-    """The contract on an edge between agents, or to the end: checks, projects, redacts, records."""
+async def _cut_off(runs: Runs, thread: str, request: dict[str, Any]) -> str | None:
+    """The run that a crash cut off before any checkpoint of it, if this is the same request at the same step.
+
+    The steps of this execution are then those of that one, so what it did already stands under the same keys.
+    """
+    found = await runs.cut_off(thread)
+    if found is None or found[2] != request:
+        return None
+    metadata, here = get_config().get("metadata") or {}, Positions()
+    here.enter(metadata, uuid4(), None)
+    at = here.path(str(metadata.get(NS, "")))
+    return found[0] if any(e.key == f"passed:{at}" for e in found[1]) else None
+
+
+def contract_node(edge: Edge, onwards: Mapping[str, str], runs: Runs) -> Node:
+    """The contract on an edge between agents, or to the end: checks, projects, redacts, records.
+
+    `onwards` names the node for each of its decisions: `passed`, `repair`, `review`.
+    """
     rule = edge.on_violation
 
-    async def check_offer(state: State) -> dict[str, Any]:
+    async def check_offer(state: State) -> Command[str]:
         run = await runs.attach(state["run"])
         async with _of_run(runs, run):
             _, at = _entered(run)
@@ -162,13 +179,15 @@ def contract_node(edge: Edge, runs: Runs) -> Node:
                 run.note(Draft(record=record, key=f"violated:{at}"))
                 if then == "fail":
                     raise
-                return {"gate": then, "tries": tries + 1, "faults": list(violation.faults)}
+                refused = {"gate": then, "tries": tries + 1, "faults": list(violation.faults)}
+                return Command(update=refused, goto=onwards[then])
             _passed(run, edge, crossing, at, len(state.get("talk", [])), tries)
             if edge.target == END:
                 body = payload_of(crossing.payload)
                 await runs.end(run, "completed", response=body[0], payload=body[1])
-                return _onwards({}) | {"response": crossing.payload}
-            return _onwards(crossing.payload)
+                left = _onwards({}) | {"response": crossing.payload}
+                return Command(update=left, goto=onwards["passed"])
+            return Command(update=_onwards(crossing.payload), goto=onwards["passed"])
 
     return check_offer
 
@@ -197,7 +216,7 @@ def _passed(run: Run, edge: Edge, crossing: Crossing, at: str, history: int, tri
 def review_node(edges: dict[tuple[str, str], Edge], runs: Runs) -> Node:
     """A person mends or rejects a payload that its source could not mend."""
 
-    async def ask_person(state: State) -> dict[str, Any]:
+    async def ask_person(state: State) -> Command[str]:
         run = await runs.attach(state["run"])
         async with _of_run(runs, run):
             _, at = _entered(run)
@@ -236,7 +255,7 @@ def review_node(edges: dict[tuple[str, str], Edge], runs: Runs) -> Node:
             await run.write(draft)
             if answer.decision == "reject":
                 raise ContractViolation(contract=edge.contract.id, edge=edge.name, faults=faults)
-            return {"offer": {**offer, "payload": answer.arguments}}
+            return Command(update={"offer": {**offer, "payload": answer.arguments}}, goto=edge.node)
 
     return ask_person
 

@@ -74,6 +74,28 @@ class Runs:
         self._live[run_id] = run
         return run
 
+    async def cut_off(self, thread: str, *, known: str = "") -> tuple[str, list[Entry], dict[str, Any]] | None:
+        """The newest run of a thread, its records and its request, if a crash cut it off.
+
+        Under `durability="exit"` no checkpoint knows of such a run; then only the ledger does.
+
+        Args:
+            known: the run that the thread's checkpoint knows of; that one is resumed from there.
+        """
+        if self._home.path is None:  # what was in memory is gone with the crash
+            return None
+        ledger = await self._home.ledger()
+        newest = await asyncio.to_thread(ledger.runs, thread=thread, limit=1)
+        if not newest or newest[0].status not in ("running", "waiting"):
+            return None
+        run = newest[0].run
+        if run in self._live or run == known:
+            return None
+        entries = await asyncio.to_thread(ledger.entries, run)
+        began = entries[0].record
+        body = await asyncio.to_thread(ledger.payload, run, began.request) if isinstance(began, RunStarted) else None
+        return (run, entries, orjson.loads(body)) if body is not None else None
+
     async def attach(self, run_id: str) -> Run:
         """The live run, or the one that the ledger holds. Raises NotFound, LedgerCorrupt."""
         if run_id in self._live:

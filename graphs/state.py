@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
 
 from langchain_core.messages import AnyMessage
+from typing_extensions import TypedDict  # Pydantic, which makes its schemas, takes typing's from Python 3.12 only
 
 RUN, REQUEST, RESPONSE = "run", "request", "response"
 

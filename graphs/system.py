@@ -23,10 +23,11 @@ from langgraph.types import Command, Interrupt
 from ..contracts.budget import Budget
 from ..contracts.digest import digest
 from ..contracts.edge import START
-from ..contracts.errors import ReviewInvalid, ThreadBusy, TopologyInvalid
+from ..contracts.errors import NotFound, ReviewInvalid, ThreadBusy, TopologyInvalid
 from ..contracts.policy import CompiledPolicy, Policy
 from ..contracts.review import ReviewAnswer, ReviewRequest
 from ..ledger.store import Ledger
+from ..ledger.transcript import transcript
 from .build import build_graph
 from .drawing import Drawing, drawing_of, to_mermaid, to_png, to_svg
 from .home import Home
@@ -34,6 +35,7 @@ from .nodes import ADMITTED
 from .runs import Runs
 from .standing import Standing
 from .state import REQUEST, RESPONSE, RUN
+from .story import Story, result_html
 from .topology import Topology, faults_of_topology
 
 T = TypeVar("T")
@@ -51,6 +53,9 @@ class RunResult:
     output: dict[str, Any] | None = None
     reviews: tuple[ReviewRequest, ...] = ()
     interrupts: Mapping[str, str] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        return result_html(self.status, self.run, self.output, self.reviews)
 
 
 class System:
@@ -131,7 +136,7 @@ class System:
             resources=tuple(resources),
         )
         self.standing, self.home = standing, Home(home)
-        runs = Runs(standing, self.home, self.policy, by_name)
+        runs = self._runs = Runs(standing, self.home, self.policy, by_name)
         compiled = {
             a.name: a.compiled({e.target: e.contract for e in edges if e.source == a.name}, model)
             for a in topology.agents
@@ -235,24 +240,34 @@ class System:
         if not answers:
             if found.status == "waiting":
                 return found
-            return await self._drive(None, thread, durability, config)
+            cut_off = await self._runs.cut_off(thread, known=found.run)
+            given = {REQUEST: cut_off[2]} if cut_off else None
+            if given is None and not found.run:
+                raise NotFound(kind="run on thread", name=thread)
+            return await self._drive(given, thread, durability, config)
         for review in answers:
             if review not in found.interrupts:
                 raise ReviewInvalid(review=review, detail="is not open on this thread", open=list(found.interrupts))
-        resume = {found.interrupts[r]: a.model_dump(mode="json") for r, a in answers.items()}
+        resume = {found.interrupts[r]: a.model_dump(mode="json") | {"review": r} for r, a in answers.items()}
         return await self._drive(Command(resume=resume), thread, durability, config)
 
-    async def _drive(self, given: Any, thread: str, durability: Durability, config: RunnableConfig | None) -> RunResult:
+    @contextmanager
+    def hold(self, thread: str) -> Iterator[None]:
+        """Hold a thread of this system, in this process: one run at a time. Raises ThreadBusy."""
         with self._busy_lock:
             if thread in self._busy:
                 raise ThreadBusy(thread=thread)
             self._busy.add(thread)
         try:
+            yield
+        finally:
+            self._busy.discard(thread)
+
+    async def _drive(self, given: Any, thread: str, durability: Durability, config: RunnableConfig | None) -> RunResult:
+        with self.hold(thread):
             graph = await self._running()
             value = await graph.ainvoke(given, _on(thread, config), durability=durability)
             return _result(thread, value or {}, value.get("__interrupt__", ()) if value else ())
-        finally:
-            self._busy.discard(thread)
 
     async def astream(
         self,
@@ -264,11 +279,10 @@ class System:
         durability: Durability = "sync",
     ) -> AsyncIterator[Any]:
         """Run the system and yield what LangGraph's `astream` yields."""
-        graph = await self._running()
-        where = _on(thread or str(uuid4()), None)
+        graph, thread = await self._running(), thread or str(uuid4())
         modes: dict[str, Any] = {"stream_mode": stream_mode, "subgraphs": subgraphs, "durability": durability}
-        with self.admitted(request) as given:
-            async for part in graph.astream(given, where, **modes):
+        with self.hold(thread), self.admitted(request) as given:
+            async for part in graph.astream(given, _on(thread, None), **modes):
                 yield part
 
     async def _running(self) -> CompiledStateGraph[Any, Any, Any, Any]:
@@ -293,6 +307,16 @@ class System:
     def ledger(self) -> Ledger:
         """The ledger. Its reads block."""
         return self.home.open()[0]
+
+    def explain(self, run: str) -> Story:
+        """The story of one run. Raises NotFound."""
+        entries = self.ledger.entries(run)
+        if not entries:
+            raise NotFound(kind="run", name=run)
+        return Story(run, transcript(entries, lambda digest: self.ledger.payload(run, digest)))
+
+    def _repr_html_(self) -> str:
+        return f"<div style='overflow:auto'>{self.svg()}</div>"
 
     def close(self) -> None:
         """Close ledger and checkpoints; they open again when used."""

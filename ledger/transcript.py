@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, assert_never
@@ -35,6 +36,7 @@ from .records import (
 )
 
 Tone = Literal["run", "agent", "contract", "model", "tool", "review", "good", "bad", "quiet"]
+CUT = 600
 Payload = Callable[[str], bytes | None]
 
 
@@ -112,7 +114,12 @@ class _Teller:
             case CallJudged() as r:
                 return self._judged(r)
             case ReviewAsked() as r:
-                return 2, "review", f"a person is asked about {r.about}", [("rules", ", ".join(r.rules)), ("id", r.review)]
+                return (
+                    2,
+                    "review",
+                    f"a person is asked about {r.about}",
+                    [("rules", ", ".join(r.rules)), ("id", r.review)],
+                )
             case ReviewAnswered() as r:
                 edited = [("edited to", self._content(r.arguments))] if r.arguments else []
                 tone: Tone = "bad" if r.decision == "reject" else "good"
@@ -157,7 +164,12 @@ class _Teller:
             case ModelReserved() as r:
                 return 2, "quiet", f"reserved for {r.model}: {amounts(r.reserved)}", []
             case ModelSettled() as r:
-                return 2, "model", f"model {r.model}: {amounts(r.used)}", [("price", r.price), ("took", _took(r.seconds))]
+                return (
+                    2,
+                    "model",
+                    f"model {r.model}: {amounts(r.used)}",
+                    [("price", r.price), ("took", _took(r.seconds))],
+                )
             case ModelFailed() as r:
                 return 2, "bad", f"model {r.model} failed", [("error", r.error), ("counted", amounts(r.used))]
             case ModelRefused() as r:
@@ -201,6 +213,16 @@ def amounts(found: Mapping[str, Any]) -> str:
     counts = (("model_calls", "model call"), ("tool_calls", "tool call"), ("handoffs", "handoff"))
     parts += [f"{found[k]} {name}{'s' if found[k] != 1 else ''}" for k, name in counts if found.get(k)]
     return ", ".join(parts)
+
+
+def plain(text: str, *, cut: int | None = CUT) -> str:
+    """Text as it may be printed: control and direction characters made visible, a cut marked with its length."""
+    shown = "".join(
+        c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else f"\\u{ord(c):04x}" for c in text
+    )
+    if cut is not None and len(shown) > cut:
+        return f"{shown[:cut]} […{len(shown) - cut} more characters]"
+    return shown
 
 
 def find_run(ids: Iterable[str], wanted: str) -> list[str]:

@@ -23,7 +23,7 @@ from ..graphs.home import FILE, Home
 from ..graphs.system import RunResult, System
 from ..ledger.entry import verify
 from ..ledger.store import Ledger
-from ..ledger.transcript import find_run, transcript
+from ..ledger.transcript import find_run, plain, transcript
 from . import show
 from .project import Served, load_all, load_served
 from .settings import Settings
@@ -71,7 +71,7 @@ def demo(
     if json:
         _json(found.as_json())
     else:
-        out.print(play.shown(found, home))
+        out.print(play.shown(found))
     if not found.agreement.holds:
         raise typer.Exit(1)
 
@@ -150,14 +150,12 @@ def _answer(text: str) -> tuple[str, ReviewAnswer]:
 def _shown(system: str, result: RunResult) -> None:
     out.print(f"run {result.run}  {result.status}", markup=False)
     if result.output is not None:
-        out.print(show.plain(orjson.dumps(result.output, option=orjson.OPT_INDENT_2).decode(), cut=None), markup=False)
+        out.print(plain(orjson.dumps(result.output, option=orjson.OPT_INDENT_2).decode(), cut=None), markup=False)
     for review in result.reviews:
         why = "; ".join(f"{r.id}: {r.reason} (ask {r.approver})" for r in review.rules) or "; ".join(review.faults)
         asked = orjson.dumps(review.arguments).decode()
-        out.print(
-            show.plain(f"review {review.id}: {review.agent} wants {review.tool or review.edge} {asked}"), markup=False
-        )
-        out.print(show.plain(f"  because {why}"), markup=False)
+        out.print(plain(f"review {review.id}: {review.agent} wants {review.tool or review.edge} {asked}"), markup=False)
+        out.print(plain(f"  because {why}"), markup=False)
         command = f"edgewright run {system} --thread {result.thread} --answer {review.id}=approve:REASON"
         out.print(f"  answer with: {command}", markup=False, soft_wrap=True)
 
@@ -261,7 +259,7 @@ def check(json: Json = False, project: Folder = HERE) -> None:
         out.print(table)
         out.print(f"{chains} chains verified" + (f", {len(broken)} BROKEN" if broken else ""))
         for fault in broken:
-            out.print(show.plain(fault), markup=False, style="red")
+            out.print(plain(fault), markup=False, style="red")
     if broken:
         raise typer.Exit(1)
 
@@ -291,12 +289,23 @@ def serve(
     import uvicorn
 
     from .app import create_app
+    from .guard import LOOPBACK
 
     settings = Settings()
     served = load_all(project)
-    application = create_app(served, home=Home(settings.home))
+    hosts = LOOPBACK if host in LOOPBACK else {*LOOPBACK, host}
+    application = create_app(served, home=Home(settings.home), environment=settings.environment, hosts=hosts)
     if json:
         _json({"url": f"http://{host}:{port}", "assistants": sorted(served)})
     else:
         err.print(f"serving {', '.join(sorted(served))} on http://{host}:{port}", markup=False)
-    uvicorn.run(application, host=host, port=port, log_level="warning")
+    uvicorn.run(
+        application,
+        host=host,
+        port=port,
+        log_level="warning",
+        ws="none",
+        limit_concurrency=1000,
+        # Open streams do not hold the server up: its runs are brought to a checkpoint after them.
+        timeout_graceful_shutdown=5,
+    )

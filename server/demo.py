@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -107,7 +110,7 @@ async def run_demo(
         system.close()
 
 
-def shown(demo: Demo, home: Path) -> RenderableType:
+def shown(demo: Demo) -> RenderableType:
     """The demo's table, its figures, its proof, and what to type next."""
     offline = demo.model.startswith("offline:")
     table = Table(title=f"Customer support, {len(demo.all)} tickets, model {demo.model}", title_justify="left")
@@ -147,21 +150,31 @@ def shown(demo: Demo, home: Path) -> RenderableType:
         parts.append(
             Text("Offline: rules play the model. With a provider's key in the environment, the same on a model:", "dim")
         )
-        parts.append(Text("  EDGEWRIGHT_MODEL=openai:gpt-4.1-mini edgewright demo --fresh", "dim"))
+        parts.append(Text(f"  EDGEWRIGHT_MODEL=openai:gpt-4.1-mini {program()} demo --fresh", "dim"))
     parts += [Text(f"✗ ticket {p.score.case}: {p.problem}", "red") for p in demo.all if p.problem]
-    return Group(*parts, Text(), next_steps(demo, home))
+    return Group(*parts, Text(), next_steps(demo))
 
 
-def next_steps(demo: Demo, home: Path) -> RenderableType:
+def program() -> str:
+    """What to type to start this program: its name where the shell finds it, else the path it was started by."""
+    if shutil.which("edgewright"):
+        return "edgewright"
+    return os.path.relpath(sys.argv[0])
+
+
+def next_steps(demo: Demo) -> RenderableType:
     """What to type next, with a run worth reading."""
-    asked = next((p for p in demo.all if p.asked and p.score.route), demo.all[0])
-    denied = next((p for p in demo.all if p.denied), demo.all[0])
     steps = Table.grid(padding=(0, 2))
-    steps.add_column(style="bold")
+    steps.add_column(style="bold", no_wrap=True)
     steps.add_column(style="dim")
     steps.add_row("Next", "")
-    steps.add_row(f"  edgewright explain {asked.run[:8]}", f"ticket {asked.score.case}: a person was asked")
-    steps.add_row(f"  edgewright explain {denied.run[:8]}", f"ticket {denied.score.case}: a call was denied")
-    steps.add_row("  edgewright graph customer_support", "its picture, with --png FILE or --svg FILE")
-    steps.add_row("  edgewright serve", "the same system over HTTP")
+    name = program()
+    for what, found in (
+        ("a person was asked", next((p for p in demo.all if p.asked), None)),
+        ("a call was denied", next((p for p in demo.all if p.denied), None)),
+    ):
+        if found is not None:
+            steps.add_row(f"  {name} explain {found.run[:8]}", f"ticket {found.score.case}: {what}")
+    steps.add_row(f"  {name} graph customer_support", "its picture: --png FILE, --svg FILE")
+    steps.add_row(f"  {name} serve", "the same system over HTTP")
     return steps

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 from rich.console import Console, Group, RenderableType
@@ -13,7 +12,7 @@ from rich.text import Text
 from ..contracts.errors import EdgewrightError
 from ..ledger.entry import Entry
 from ..ledger.records import ModelSettled, RunEnded, RunStarted
-from ..ledger.transcript import Scene, Tone, amounts
+from ..ledger.transcript import CUT, Scene, Tone, amounts, plain
 
 _STYLES: dict[Tone, str] = {
     "run": "bold",
@@ -37,17 +36,6 @@ _MARKS: dict[Tone, str] = {
     "bad": "✗",
     "quiet": "·",
 }
-CUT = 600
-
-
-def plain(text: str, *, cut: int | None = CUT) -> str:
-    """Text as it may be printed: control and direction characters made visible, a cut marked with its length."""
-    shown = "".join(
-        c if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else f"\\u{ord(c):04x}" for c in text
-    )
-    if cut is not None and len(shown) > cut:
-        return f"{shown[:cut]} […{len(shown) - cut} more characters]"
-    return shown
 
 
 def story(scenes: Sequence[Scene], *, full: bool = False) -> RenderableType:

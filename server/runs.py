@@ -1,0 +1,243 @@
+"""Runs of the API: each starts in its request, as a task that outlives the connection. There is no queue."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+from fastapi import HTTPException
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphDrained
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import RunControl
+from langgraph.types import Command, StateSnapshot
+
+from ..contracts.edge import START
+from ..contracts.errors import ThreadBusy
+from ..graphs.home import Home
+from ..graphs.state import REQUEST, RUN
+from . import view
+from .answers import addressed
+from .assistants import assistant_id
+from .project import Served
+from .sse import Feed
+from .threads import Threads
+from .wire import WaitBody, refused
+
+DEVELOPMENT = "development"
+MODES = {"messages-tuple": "messages"}
+GOVERNED_MODES = ("values", "updates")
+_OTHERS = ("ai", "assistant", "system", "developer", "tool", "function", "remove")
+log = logging.getLogger("edgewright.server")
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Live:
+    """A run in this process. `outcome` is what `/wait` answers, once `done` is set."""
+
+    id: str
+    thread: str
+    feed: Feed | None = None
+    control: RunControl = field(default_factory=RunControl)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    outcome: Any = None
+    task: asyncio.Task[None] | None = None
+    held: ExitStack = field(default_factory=ExitStack)
+
+
+class Dispatcher:
+    """Starts runs, one at a time per thread.
+
+    Args:
+        threads: the table of threads and runs.
+        home: keeps the checkpoints of plain graphs; a governed graph's are in its system's home.
+        environment: of plain graphs; a governed graph has its system's.
+        max_runs: at most so many at once.
+    """
+
+    def __init__(self, threads: Threads, home: Home, *, environment: str, max_runs: int) -> None:
+        self._threads, self._home, self._max = threads, home, max_runs
+        self._environment = environment
+        self._live: dict[str, Live] = {}
+
+    def live(self, thread: str) -> Live | None:
+        """The thread's run in this process."""
+        return self._live.get(thread)
+
+    async def graph(self, served: Served) -> CompiledStateGraph[Any, Any, Any, Any]:
+        """The graph on its home's checkpoints."""
+        home = served.system.home if served.system else self._home
+        return served.graph.copy({"checkpointer": await home.saver()})
+
+    async def state(self, served: Served, thread: str) -> StateSnapshot:
+        """The newest state of a thread."""
+        return await (await self.graph(served)).aget_state(_on(thread))
+
+    async def start(self, thread: str, served: Served, body: WaitBody, modes: Sequence[str] = ()) -> Live:
+        """Start a run; with modes, its stream is in the run's feed.
+
+        Raises:
+            NotFound, ThreadBusy, ContractViolation, ReviewInvalid: nothing was started.
+            HTTPException: 403 for an answer where answers need a name, 422 naming the field, 503 when full.
+        """
+        if thread in self._live:
+            raise ThreadBusy(thread=thread)
+        if len(self._live) >= self._max:
+            raise HTTPException(503, f"{self._max} runs are in flight, which is the limit", {"Retry-After": "1"})
+        run = Live(id=str(uuid4()), thread=thread, feed=Feed() if modes else None)
+        self._live[thread] = run  # before anything is awaited: a second request finds it
+        try:
+            if served.system is not None:
+                run.held.enter_context(served.system.hold(thread))
+            given = await self._given(thread, served, body)
+            await self._threads.begin(run.id, thread, served.name, body.metadata or {})
+            if run.feed:
+                run.feed.put("metadata", {"run_id": run.id, "attempt": 1})
+        except BaseException:
+            self._free(run)
+            raise
+        run.task = asyncio.create_task(self._drive(run, served, given, modes or ("values",)), name=f"run {run.id}")
+        return run
+
+    async def _given(self, thread: str, served: Served, body: WaitBody) -> Any:
+        """What to give the graph: a request, answers, or None to go on."""
+        known = await self._threads.get(thread)
+        if known.graph not in ("", served.name):
+            raise refused("assistant_id", f"this thread belongs to {known.graph!r}")
+        configured = body.config.configurable if body.config else None
+        if configured and configured.thread_id not in (None, thread):
+            raise refused("config.configurable.thread_id", "must be the thread in the path")
+        if body.command is not None:
+            if body.input is not None:
+                raise refused("input", "cannot be given together with command")
+            if body.command.resume is None:
+                raise refused("command.resume", "is missing; a command can do nothing else")
+            self._may_answer(served)
+            found = (await self.state(served, thread)).interrupts
+            return Command(resume=addressed(found, body.command.resume, governed=served.system is not None))
+        if body.input is not None:
+            return _request(served, body.input)
+        snapshot = await self.state(served, thread)
+        if snapshot.interrupts:
+            raise refused("command.resume", "is missing; the thread waits for an answer")
+        if not snapshot.next:
+            raise refused("input", "is missing, and the thread has nothing to go on with")
+        return None
+
+    def _may_answer(self, served: Served) -> None:
+        environment = served.system.standing.environment if served.system else self._environment
+        if environment != DEVELOPMENT:
+            raise HTTPException(
+                403,
+                f"answers without a name are taken in the environment {DEVELOPMENT!r} only; this is {environment!r}",
+            )
+
+    async def _drive(self, run: Live, served: Served, given: Any, modes: Sequence[str]) -> None:
+        error: BaseException | None = None
+        status = "success"
+        try:
+            graph = await self.graph(served)
+            notes = {"graph_id": served.name, "assistant_id": assistant_id(served.name)}
+            config = RunnableConfig(**_on(run.thread), run_id=UUID(run.id), metadata=notes)
+            wanted: list[Any] = [MODES.get(m, m) for m in modes]
+            with ExitStack() as admitted:
+                if served.system is not None and isinstance(given, dict):
+                    given = admitted.enter_context(served.system.admitted(given[REQUEST]))
+                async for mode, chunk in graph.astream(
+                    given,
+                    config,
+                    stream_mode=wanted,
+                    output_keys=graph.output_channels,
+                    durability="sync",
+                    control=run.control,
+                ):
+                    if run.feed:
+                        run.feed.put(*view.part(served, mode, chunk))
+            run.outcome = view.final(served, await graph.aget_state(_on(run.thread)))
+        except (asyncio.CancelledError, GraphDrained) as stop:
+            status, error = "interrupted", stop
+        except Exception as fault:  # noqa: BLE001 - a run's failure is its outcome
+            status, error = "error", fault
+        await self._ended(run, served, status, error)
+
+    async def _ended(self, run: Live, served: Served, status: str, error: BaseException | None) -> None:
+        try:
+            told = None
+            if error is not None:
+                # The ledger has a governed run's reason; a message may quote what no log should hold.
+                trace = error if served.system is None else None
+                log.error("run %s on thread %s: %s", run.id, run.thread, type(error).__name__, exc_info=trace)
+                told = view.failure(error, await self._governed_run(served, run.thread))
+                run.outcome = {"__error__": told}
+                if run.feed:
+                    run.feed.put("error", told)
+            await self._threads.end(run.id, run.thread, status, told)
+        except Exception:
+            log.exception("run %s on thread %s: its end could not be recorded", run.id, run.thread)
+            run.outcome = run.outcome or {"__error__": view.failure(RuntimeError())}
+        finally:
+            # Free first, then tell: who hears of the end may start the next run at once.
+            self._free(run)
+            if run.feed:
+                run.feed.close()
+            run.done.set()
+
+    def _free(self, run: Live) -> None:
+        run.held.close()
+        del self._live[run.thread]
+
+    async def _governed_run(self, served: Served, thread: str) -> str:
+        if served.system is None:
+            return ""
+        return str((await self.state(served, thread)).values.get(RUN, ""))
+
+    async def stop(self, seconds: float) -> None:
+        """Let runs reach their next checkpoint and stop there; after `seconds`, cancel what has not."""
+        runs = list(self._live.values())
+        for run in runs:
+            run.control.request_drain("the server stops")
+        tasks = [run.task for run in runs if run.task]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+
+def _on(thread: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread}}
+
+
+def _request(served: Served, given: Any) -> Any:
+    """A client's input as the graph's. Raises ContractViolation, HTTPException."""
+    if served.system is None:
+        if fault := _foreign(given):
+            raise refused("input", fault)
+        return given
+    if not isinstance(given, dict) or set(given) != {REQUEST}:
+        raise refused("input", f"must be an object with the one key {REQUEST!r}")
+    system = served.system
+    system.entry.check(given[REQUEST], received={}, edge=f"{START}→{system.name}")
+    return {REQUEST: given[REQUEST]}
+
+
+def _foreign(given: Any) -> str:
+    """What a client may not put into a plain graph's state: constructors, and words that are not the user's."""
+    if isinstance(given, dict):
+        if "lc" in given:
+            return "holds a serialised object ('lc')"
+        role = given.get("role", given.get("type", "user"))
+        if "content" in given and role not in ("user", "human"):
+            return "holds a message that is not the user's"
+    if isinstance(given, list) and len(given) == 2 and given[0] in _OTHERS:
+        return "holds a message that is not the user's"
+    children = given.values() if isinstance(given, dict) else given if isinstance(given, list) else ()
+    return next((fault for child in children if (fault := _foreign(child))), "")
+
+
+__all__ = ["DEVELOPMENT", "GOVERNED_MODES", "Dispatcher", "Live"]

@@ -86,6 +86,12 @@ class Agent:
         given: Sequence[Any] = tools
         stray = [getattr(t, "name", repr(t)) for t in given if not isinstance(t, SealedTool)]
         faults += [f"tool {t!r} is not governed; declare it with @tool" for t in stray]
+        brought = [t for m in middleware for t in getattr(m, "tools", ())]
+        faults += [
+            f"tool {getattr(t, 'name', t)!r}, which a middleware brings, is not governed; declare it with @tool"
+            for t in brought
+            if not isinstance(t, SealedTool)
+        ]
         names = [t.name for t in given if isinstance(t, SealedTool)]
         faults += [f"two tools are named {n!r}" for n in sorted({n for n in names if names.count(n) > 1})]
         if faults:
@@ -176,7 +182,6 @@ class CompiledAgent:
                 "recursion_limit": calls * _STEPS_PER_CALL + 4,
                 "metadata": {
                     "edgewright_run": grounds.run,
-                    "edgewright_system": grounds.system,
                     "edgewright_agent": f"{self.name}@{self.agent.version}",
                 },
             },

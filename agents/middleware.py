@@ -21,6 +21,8 @@ from ..ledger.entry import Draft
 from ..ledger.records import CallJudged, HandoffAsked, ReplyKept, ReplyReused
 from ..tools.position import NS
 from ..tools.run import Activation, active, payload_of
+from ..tools.sealed import SealedTool
+from ..tools.tracing import annotate
 from .handoff import HandoffTool
 
 
@@ -69,6 +71,10 @@ class Governance(AgentMiddleware[Any, Any, Any]):
         record = ReplyKept(at=at, agent=activation.agent, reply=reply, calls=ids)
         # Not waited for: any effect this reply asks for waits for its own intent, which is queued after this.
         run.note(Draft(record=record, key=f"reply:{path}", payloads=((reply, body),)))
+        for index, call in enumerate(message.invalid_tool_calls):
+            # LangChain answers these with its parse error; nothing of them is executed.
+            why = "its arguments are not a JSON object"
+            _refused(activation, f"{at}.{len(ids) + index}", call, "arguments.unreadable", why)
         return ModelResponse(result=[message, *response.result[1:]], structured_response=response.structured_response)
 
     async def awrap_tool_call(
@@ -82,9 +88,10 @@ class Governance(AgentMiddleware[Any, Any, Any]):
         run, at = activation.run, activation.run.positions.call(ns, call["id"])
         if call["name"] in self._handoffs:
             target = self._handoffs[call["name"]].target
-            one = Amounts(handoffs=1)
-            run.reserve(activation.agent, activation.limits, one)
-            run.settle(activation.agent, activation.limits, one, one)
+            if f"handoff:{at}" not in run.journal:  # else a re-execution, counted before
+                one = Amounts(handoffs=1)
+                run.reserve(activation.agent, activation.limits, one)
+                run.settle(activation.agent, activation.limits, one, one)
             run.note(Draft(record=HandoffAsked(at=at, agent=activation.agent, target=target), key=f"handoff:{at}"))
             answer = ToolMessage(
                 content=f"Handover to {target} noted.", name=call["name"], tool_call_id=str(call["id"])
@@ -92,8 +99,14 @@ class Governance(AgentMiddleware[Any, Any, Any]):
             asked = [{"target": target, "payload": call["args"], "at": at}]
             return Command(update={"messages": [answer], "handoffs": asked})
         if request.tool is None:
-            return _unknown(activation, at, call)
-        return await handler(request)
+            _refused(activation, at, call, "policy.unknown_tool", "this agent has no such tool")
+            text = f"Denied by policy [policy.unknown_tool]: this agent has no tool {call['name']!r}"
+        elif not isinstance(request.tool, SealedTool):
+            _refused(activation, at, call, "policy.ungoverned_tool", "this tool was not declared with @tool")
+            text = f"Denied by policy [policy.ungoverned_tool]: {call['name']!r} was not declared with @tool"
+        else:
+            return await handler(request)
+        return ToolMessage(content=text, name=str(call["name"]), tool_call_id=str(call["id"]), status="error")
 
 
 def _here() -> tuple[Activation, str]:
@@ -123,8 +136,12 @@ def _with_own_ids(message: Any) -> AIMessage:
     return message.model_copy(update={"tool_calls": calls})
 
 
-def _unknown(activation: Activation, at: str, call: Mapping[str, Any]) -> ToolMessage:
-    body = payload_of(dict(call["args"]))
+def _refused(activation: Activation, at: str, call: Mapping[str, Any], rule: str, reason: str) -> None:
+    """Record the denial of a call that never gets to a gate of its own."""
+    try:
+        body = payload_of(call["args"])
+    except TypeError:
+        body = payload_of({"unreadable": repr(call["args"])[:2000]})
     record = CallJudged(
         at=at,
         agent=activation.agent,
@@ -132,10 +149,9 @@ def _unknown(activation: Activation, at: str, call: Mapping[str, Any]) -> ToolMe
         tool_digest="",
         arguments=body[0],
         verdict="deny",
-        rules=["policy.unknown_tool"],
-        reasons=["this agent has no such tool"],
+        rules=[rule],
+        reasons=[reason],
         policy_digest="",
     )
     activation.run.note(Draft(record=record, key=f"judged:{at}:deny:{body[0][:16]}", payloads=(body,)))
-    text = f"Denied by policy [policy.unknown_tool]: this agent has no tool {call['name']!r}"
-    return ToolMessage(content=text, name=str(call["name"]), tool_call_id=str(call["id"]), status="error")
+    annotate(activation.run.verdicts[at], trace=True)

@@ -9,13 +9,17 @@ and it never blocks an event loop: it counts in memory and queues its record.
 from __future__ import annotations
 
 import asyncio
+import inspect
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures.thread import _worker  # what the threads of a pool run; no public way to tell them
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
+from types import FrameType
 from typing import Any
 from uuid import UUID
 
@@ -124,6 +128,15 @@ class ModelGate(BaseCallbackHandler):
     def _reserve(
         self, run_id: UUID, metadata: Mapping[str, Any], params: Mapping[str, Any], bound: int, calls: int
     ) -> None:
+        try:
+            self._reserve_or_raise(run_id, metadata, params, bound, calls)
+        except Exception:
+            _close_siblings()
+            raise
+
+    def _reserve_or_raise(
+        self, run_id: UUID, metadata: Mapping[str, Any], params: Mapping[str, Any], bound: int, calls: int
+    ) -> None:
         activation, model = active(), _name(metadata, params)
         if activation is None:
             _refuse_strays(model)
@@ -142,6 +155,7 @@ class ModelGate(BaseCallbackHandler):
         self._open[run_id] = _Open(
             activation=activation, model=model, at=at, ns=ns, reserved=amounts, price=price, began=time.perf_counter()
         )
+        run.abandon[run_id] = lambda: self._abandoned(run_id)
         run.note(Draft(record=record))
         if not _in_event_loop():
             run.write_blocking()
@@ -168,7 +182,7 @@ class ModelGate(BaseCallbackHandler):
                 if budget.limits(unit) and cap is None:
                     remedy = "give the model an output cap (max_tokens)"
                     raise CostUnknown(scope=scope, unit=unit, model=model, remedy=remedy)
-        output = int(cap or 0) * calls
+        output = int(cap or 0) * int(params.get("n") or 1) * calls
         usd = price.of(bound, output) if price else Decimal(0)
         return price, Amounts(usd=usd, input_tokens=bound, output_tokens=output, model_calls=calls)
 
@@ -178,7 +192,7 @@ class ModelGate(BaseCallbackHandler):
         self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
         """Settle with the usage from the wire; without usage, with what was reserved."""
-        opened = self._open.pop(run_id, None)
+        opened = self._closed(run_id)
         if opened is None:
             return
         run, used, ids = opened.activation.run, _used(response, opened), _call_ids(response)
@@ -199,22 +213,52 @@ class ModelGate(BaseCallbackHandler):
         self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
         """Settle a failed call: it counts as a call, and as its input, which may have been billed."""
-        opened = self._open.pop(run_id, None)
+        opened = self._closed(run_id)
         if opened is None:
             return
-        run, reserved = opened.activation.run, opened.reserved
+        reserved = opened.reserved
         usd = opened.price.of(reserved.input_tokens, 0) if opened.price else Decimal(0)
         used = Amounts(usd=usd, input_tokens=reserved.input_tokens, model_calls=reserved.model_calls)
-        run.settle(opened.activation.agent, opened.activation.limits, reserved, used)
+        self._failed(run_id, opened, used, f"{type(error).__name__}: {error}"[:500])
+
+    def _abandoned(self, run_id: UUID) -> None:
+        """Settle a call that was cancelled, of which LangChain says nothing: it may have cost what was reserved."""
+        opened = self._closed(run_id)
+        if opened is not None:
+            self._failed(run_id, opened, opened.reserved, "it was cancelled, or its result was not waited for")
+
+    def _closed(self, run_id: UUID) -> _Open | None:
+        opened = self._open.pop(run_id, None)
+        if opened is not None:
+            opened.activation.run.abandon.pop(run_id, None)
+        return opened
+
+    def _failed(self, run_id: UUID, opened: _Open, used: Amounts, error: str) -> None:
+        run = opened.activation.run
+        run.settle(opened.activation.agent, opened.activation.limits, opened.reserved, used)
         record = ModelFailed(
             at=opened.at,
             call=str(run_id),
             agent=opened.activation.agent,
             model=opened.model,
             used=used.as_json(),
-            error=f"{type(error).__name__}: {error}"[:500],
+            error=error,
         )
         run.note(Draft(record=record))
+
+
+def _close_siblings() -> None:
+    """Close what LangChain prepared for the handlers after this one, and does not await when this one raises.
+
+    Python would warn about each of those coroutines. They are found in LangChain's own frame; there is no other way.
+    """
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and "inline_tasks" not in frame.f_locals:
+        frame = frame.f_back
+    held = frame.f_locals if frame else {}
+    for task in [*held.get("inline_tasks", ()), *held.get("non_inline_tasks", ())]:
+        if inspect.iscoroutine(task) and inspect.getcoroutinestate(task) == inspect.CORO_CREATED:
+            task.close()
 
 
 def _in_event_loop() -> bool:
@@ -227,9 +271,12 @@ def _in_event_loop() -> bool:
 
 def _refuse_strays(model: str) -> None:
     """A bare thread that carries neither a run nor a LangChain call is where a governed call would slip by."""
-    bare = threading.current_thread() is not threading.main_thread() and not _in_event_loop()
+    thread = threading.current_thread()
+    # An event loop in a thread may well be a server of its own; one in a worker of a pool was put there by a call.
+    pooled = getattr(thread, "_target", None) is _worker
+    bare = thread is not threading.main_thread() and (pooled or not _in_event_loop())
     if bare and in_flight() and var_child_runnable_config.get() is None and not _UNGOVERNED.get():
-        raise ModelOutsideRun(model=model, thread=threading.current_thread().name)
+        raise ModelOutsideRun(model=model, thread=thread.name)
 
 
 def _name(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> str:
@@ -249,8 +296,8 @@ def _call_ids(response: LLMResult) -> list[str]:
 
 def _used(response: LLMResult, opened: _Open) -> Amounts:
     usages = [m.usage_metadata for m in _messages(response) if m.usage_metadata]
-    if not usages:
-        return opened.reserved
+    if not usages or any(u["input_tokens"] < 0 or u["output_tokens"] < 0 for u in usages):
+        return opened.reserved  # nothing reported, or nonsense that would give budget back
     tokens_in = sum(u["input_tokens"] for u in usages)
     tokens_out = sum(u["output_tokens"] for u in usages)
     usd = opened.price.of(tokens_in, tokens_out) if opened.price else Decimal(0)

@@ -23,7 +23,7 @@ def resolve_model(model: str | BaseChatModel | None, *, agent: str, **options: A
         AgentInvalid: no model given, a name without provider, or a provider whose package or key is missing.
     """
     if isinstance(model, BaseChatModel):
-        return model
+        return _telling_usage(model)
     if not model:
         raise AgentInvalid(
             name=agent, faults=["has no model; give it one, or give the System one: model='provider:model'"]
@@ -34,7 +34,18 @@ def resolve_model(model: str | BaseChatModel | None, *, agent: str, **options: A
         made: BaseChatModel = init_chat_model(model, **{"max_tokens": DEFAULT_OUTPUT_CAP, **options})
     except Exception as error:
         raise AgentInvalid(name=agent, faults=[f"model {model!r} cannot be used: {error}"]) from error
-    return made
+    return _telling_usage(made)
+
+
+def _telling_usage(model: BaseChatModel) -> BaseChatModel:
+    """The model, asking for usage in streams too; LangChain leaves that out for OpenAI under another base URL.
+
+    A caller who said `stream_usage=False`, for a server that does not know it, is left alone; such a stream is settled
+    as what was reserved.
+    """
+    if getattr(model, "stream_usage", True) is None:
+        return model.model_copy(update={"stream_usage": True})
+    return model
 
 
 def model_id(model: str | BaseChatModel) -> str:

@@ -7,8 +7,9 @@ reports usage like any other chat model (tokens counted as one per four bytes, a
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -107,7 +108,7 @@ class OfflineModel(BaseChatModel):
         super().__init__(rules_name=name, max_tokens=max_tokens)
         self._rules = rules
         nothing = Price(input_per_million="0", output_per_million="0", source="offline, free")
-        declare_price(f"{PROVIDER}:{name}", price or nothing)
+        declare_price(f"{PROVIDER}:{name}", replace(price, source="notional, offline") if price else nothing)
 
     @property
     def _llm_type(self) -> str:
@@ -166,8 +167,8 @@ class OfflineModel(BaseChatModel):
 
     def _chunks(self, messages: list[BaseMessage], kwargs: dict[str, Any]) -> Iterator[ChatGenerationChunk]:
         reply = self._reply(messages, kwargs)
-        for word in reply.text.split(" ") if reply.text else ():
-            yield ChatGenerationChunk(message=AIMessageChunk(content=word + " "))
+        for word in re.findall(r"\S*\s*", reply.text)[:-1]:  # the last match is empty
+            yield ChatGenerationChunk(message=AIMessageChunk(content=word))
         last = AIMessageChunk(
             content="",
             tool_call_chunks=[

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from .errors import BudgetExceeded
@@ -45,6 +45,24 @@ class Amounts:
         return cls(usd=usd, **counts)
 
 
+def _dollars(value: Decimal | str | int, what: str) -> Decimal:
+    if isinstance(value, float | bool):
+        raise TypeError(f"{what} takes a string, an int or a Decimal: a {type(value).__name__} is not an exact amount")
+    try:
+        amount = Decimal(value)
+    except InvalidOperation:
+        raise ValueError(f"{what}: {value!r} is not an amount") from None
+    if not amount.is_finite():
+        raise ValueError(f"{what}: {value} is not an amount; None means unlimited")
+    return amount
+
+
+def _refuse_negative(amounts: Amounts) -> None:
+    for unit in UNITS:
+        if not (getattr(amounts, unit) >= 0):
+            raise ValueError(f"{unit} of {getattr(amounts, unit)}: what is reserved or used is not negative")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """Limits of one scope. A string or int given for `usd` becomes a Decimal; floats are refused."""
@@ -58,12 +76,12 @@ class Budget:
     seconds: float | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.usd, float):
-            raise TypeError("Budget(usd=...) takes a string, an int or a Decimal: a float is not an exact amount")
         if self.usd is not None:
-            object.__setattr__(self, "usd", Decimal(self.usd))
+            object.__setattr__(self, "usd", _dollars(self.usd, "Budget(usd=...)"))
         for f in fields(self):
             value = getattr(self, f.name)
+            if value is not None and f.name not in ("usd", "seconds") and type(value) is not int:
+                raise TypeError(f"Budget({f.name}={value!r}): takes an int")
             if value is not None and not (value >= 0):
                 raise ValueError(f"Budget({f.name}={value}): a limit is not negative; None means unlimited")
 
@@ -90,7 +108,11 @@ class Meter:
     reserved: Amounts = field(default_factory=Amounts)
 
     def check(self, amounts: Amounts) -> None:
-        """Raise BudgetExceeded if `amounts` on top of spent and reserved would pass a limit."""
+        """Raise BudgetExceeded if `amounts` on top of spent and reserved would pass a limit.
+
+        A negative amount, which would make room, is a ValueError here and when settling.
+        """
+        _refuse_negative(amounts)
         used = self.spent + self.reserved
         for unit in UNITS:
             limit, more = getattr(self.budget, unit), getattr(amounts, unit)
@@ -111,6 +133,7 @@ class Meter:
 
     def settle(self, reserved: Amounts, used: Amounts) -> None:
         """Replace a reservation by what was really used, even where that is more."""
+        _refuse_negative(used)
         self.reserved = self.reserved - reserved
         self.spent = self.spent + used
 
@@ -124,8 +147,10 @@ class Price:
     source: str = "declared"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "input_per_million", Decimal(self.input_per_million))
-        object.__setattr__(self, "output_per_million", Decimal(self.output_per_million))
+        for name in ("input_per_million", "output_per_million"):
+            object.__setattr__(self, name, _dollars(getattr(self, name), f"Price({name}=...)"))
+            if getattr(self, name) < 0:
+                raise ValueError(f"Price({name}={getattr(self, name)}): a price is not negative")
 
     def of(self, input_tokens: int, output_tokens: int) -> Decimal:
         """Dollars for a call, exact."""

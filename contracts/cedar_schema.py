@@ -2,12 +2,12 @@
 
 string → String, integer → Long, boolean → Bool, array of those → Set, object → record, nullable or not required →
 optional. What has no Cedar type (numbers with fractions, unions of several types, free-form objects) is left out of
-`args` and named in `context.unmodelled`, so that a rule can refuse it.
+`args` and named in `context.unmodelled`, so that a rule can refuse it. So is a type inside itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .tool import ToolSpec
@@ -16,28 +16,41 @@ _SCALARS = {"string": "String", "integer": "Long", "boolean": "Bool"}
 _BASE = "env: String, sink: Bool, calls: Long, done: Set<String>, approvals: Set<String>, unmodelled: Set<String>"
 
 
-def _resolved(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
-    """The schema with `$ref` followed and `null` taken out, and whether it was nullable."""
+_Defs = Mapping[str, Any]
+
+
+def _resolved(schema: Mapping[str, Any], defs: _Defs) -> tuple[Mapping[str, Any], bool, _Defs]:
+    """The schema with `$ref` followed and `null` taken out, whether it was nullable, and the definitions for inside.
+
+    A schema that is no mapping (`true`), or that refers to what is not there, has no type: {}. Inside a definition
+    that definition is not there: a type that contains itself would not end.
+    """
+    if not isinstance(schema, Mapping):
+        return {}, False, defs
     if "$ref" in schema:
-        return _resolved(defs[schema["$ref"].rsplit("/", 1)[-1]], defs)
+        name = schema["$ref"].rsplit("/", 1)[-1]
+        return _resolved(defs.get(name, {}), {k: v for k, v in defs.items() if k != name})
     if len(schema.get("allOf", ())) == 1:
         return _resolved(schema["allOf"][0], defs)
     options = schema.get("anyOf") or schema.get("oneOf")
     if options:
         real = [o for o in options if o.get("type") != "null"]
-        if len(real) == 1:
-            return _resolved(real[0], defs)[0], len(real) < len(options)
-        return {}, len(real) < len(options)
+        found, nullable, inside = _resolved(real[0], defs) if len(real) == 1 else ({}, False, defs)
+        return found, nullable or len(real) < len(options), inside
     kind = schema.get("type")
     if isinstance(kind, list):
         real_kinds = [k for k in kind if k != "null"]
-        return ({**schema, "type": real_kinds[0]} if len(real_kinds) == 1 else {}), "null" in kind
-    return schema, False
+        return ({**schema, "type": real_kinds[0]} if len(real_kinds) == 1 else {}), "null" in kind, defs
+    return schema, False, defs
+
+
+def _quoted(text: str) -> str:
+    return '"' + "".join(c if c.isprintable() and c not in '"\\' else f"\\u{{{ord(c):x}}}" for c in text) + '"'
 
 
 def cedar_type(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str | None:
     """The Cedar type of a JSON Schema, or None where it has none."""
-    schema, _ = _resolved(schema, defs)
+    schema, _, defs = _resolved(schema, defs)
     kind = schema.get("type")
     if kind is None and ("enum" in schema or "const" in schema):
         values = schema.get("enum", [schema.get("const")])
@@ -61,13 +74,15 @@ def cedar_record(schema: Mapping[str, Any], defs: Mapping[str, Any] | None = Non
         kind = cedar_type(inner, defs)
         if kind:
             optional = "?" if name not in required or _resolved(inner, defs)[1] else ""
-            parts.append(f'"{name}"{optional}: {kind}')
+            parts.append(f"{_quoted(name)}{optional}: {kind}")
     return "{ " + ", ".join(parts) + " }" if parts else "{}"
 
 
 def cedar_value(value: Any, schema: Mapping[str, Any], defs: Mapping[str, Any]) -> Any:
     """`value` as its Cedar type holds it: nulls and unmodelled parts left out."""
-    schema, _ = _resolved(schema, defs)
+    schema, _, defs = _resolved(schema, defs)
+    if isinstance(value, list):
+        return [cedar_value(v, schema.get("items", {}), defs) for v in value if v is not None]
     if isinstance(value, Mapping):
         inner = schema.get("properties", {})
         return {
@@ -79,19 +94,45 @@ def cedar_value(value: Any, schema: Mapping[str, Any], defs: Mapping[str, Any]) 
 
 
 def unmodelled(value: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
-    """Names of the top-level values that have no Cedar type."""
-    defs, inner = schema.get("$defs", {}), schema.get("properties", {})
-    return [k for k in value if k not in inner or cedar_type(inner[k], defs) is None]
+    """Paths of the values that have no Cedar type: `note`, `line.amount`, `lines[].amount`."""
+    return sorted(set(_paths(value, schema, schema.get("$defs", {}), "")))
+
+
+def _paths(value: Any, schema: Mapping[str, Any], defs: _Defs, path: str) -> Iterator[str]:
+    schema, _, defs = _resolved(schema, defs)
+    if isinstance(value, list):
+        for item in value:
+            yield from _paths(item, schema.get("items", {}), defs, f"{path}[]")
+    if isinstance(value, Mapping):
+        inner = schema.get("properties", {})
+        for key, item in value.items():
+            here = f"{path}.{key}" if path else str(key)
+            if key not in inner or cedar_type(inner[key], defs) is None:
+                yield here
+            else:
+                yield from _paths(item, inner[key], defs, here)
 
 
 def cedar_schema(agents: Iterable[str], tools: Iterable[ToolSpec], request: Mapping[str, Any] | None) -> str:
     """A Cedar schema (text form): one action per tool, inside the action of its effect."""
     asked = cedar_record(request) if request else "{}"
-    lines = ["entity Agent;", "entity Tool;", 'action "read", "write", "irreversible";']
+    tools = list(tools)
+    lines = [
+        # Named one by one: a rule about an agent or tool that is not there is a fault, not a rule that never applies.
+        _entity("Agent", agents),
+        _entity("Tool", (spec.name for spec in tools)),
+        'action "read", "write", "irreversible";',
+    ]
     for spec in tools:
         facts = f", facts: {cedar_record(spec.facts)}" if spec.facts is not None else ""
+        action = _quoted(f"call:{spec.name}")
         lines.append(
-            f'action "call:{spec.name}" in ["{spec.effect}"] appliesTo {{ principal: [Agent], resource: [Tool], '
+            f'action {action} in ["{spec.effect}"] appliesTo {{ principal: [Agent], resource: [Tool], '
             f"context: {{ {_BASE}, request: {asked}, args: {cedar_record(spec.parameters)}{facts} }} }};"
         )
     return "\n".join(lines) + "\n"
+
+
+def _entity(kind: str, names: Iterable[str]) -> str:
+    listed = ", ".join(map(_quoted, dict.fromkeys(names)))
+    return f"entity {kind} enum [{listed}];" if listed else f"entity {kind};"

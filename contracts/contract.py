@@ -10,18 +10,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import core_schema
 
-from .detectors import DETECTORS, redact
-from .digest import digest
+from .detectors import DETECTORS, redact, shown
+from .digest import digest, refuse_non_finite
 from .errors import ContractInvalid, ContractViolation
 
 MAX_BYTES = 256 * 1024
 _NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,63}$")
-_OPAQUE = ("value_error", "assertion_error")
+_KNOWN = frozenset(get_args(core_schema.ErrorType)) - {"value_error", "assertion_error"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,11 @@ class Contract:
             ),
             *(f"field {f!r} is declared and must never cross" for f in self._d.never if f in fields),
             *(f"no detector {r!r}; known: {sorted(DETECTORS)}" for r in self._d.redact if r not in DETECTORS),
+            *(f"field {n!r} has an alias; a field has one name" for n, f in model.model_fields.items() if _aliased(f)),
         ]
+        lists = {"carried": carried, "never": never, "redact": redact, "policy_fields": policy_fields}
+        # A string is a sequence too: `never="pin"` would forbid the fields p, i and n.
+        faults += [f"{k}={v!r} is a string, not a list of strings" for k, v in lists.items() if isinstance(v, str)]
         if version < 1:
             faults.append(f"version {version} is not a positive number")
         if not _NAME.match(model.__name__):
@@ -131,7 +137,10 @@ class Contract:
     @cached_property
     def schema(self) -> dict[str, Any]:
         """JSON Schema of the whole payload."""
-        return {**self.model.model_json_schema(), "additionalProperties": False}
+        found = self.model.model_json_schema()
+        if "$ref" in found:  # a model that contains itself
+            found = {**found["$defs"][found["$ref"].rsplit("/", 1)[-1]], "$defs": found["$defs"]}
+        return {**found, "additionalProperties": False}
 
     @cached_property
     def told_schema(self) -> dict[str, Any]:
@@ -159,29 +168,37 @@ class Contract:
         Raises:
             ContractViolation: with every fault; no value of the payload is in it.
         """
-        faults = list(self._shape_faults(told))
-        if not faults:
-            known = {k: received[k] for k in self.carried if k in received}
-            faults = [
-                f"{k}: is carried by the runtime and cannot be told" for k in told if k in self.carried and received
-            ]
+        plain, faults = self._plain(told)
+        faults += [
+            f"{k}: is carried by the runtime and cannot be told" for k in plain if k in self.carried and received
+        ]
+        whole = {**plain, **{k: received[k] for k in self.carried if k in received}}
+        faults += self._forbidden(whole)
         if faults:
             raise ContractViolation(contract=self.id, edge=edge, faults=faults)
-        cleaned, found = redact({**told, **known}, self._d.redact)
+        cleaned, found = redact(whole, self._d.redact)
         payload = self._validated(cleaned, edge)
+        if faults := self._forbidden(payload):  # what the model itself fills in crosses too
+            raise ContractViolation(contract=self.id, edge=edge, faults=faults)
         withheld = tuple((k, "not declared") for k in received if k not in payload)
         return Crossing(payload=payload, withheld=withheld, redacted=tuple(found))
 
-    def _shape_faults(self, told: Any) -> Sequence[str]:
+    def _plain(self, told: Any) -> tuple[dict[str, Any], list[str]]:
+        """`told` as plain JSON, and its faults. Tuples, dataclasses and dates end here: rules see what will cross."""
         if not isinstance(told, Mapping):
-            return [f"payload: is {type(told).__name__}, not an object"]
+            return {}, [f"payload: is {type(told).__name__}, not an object"]
         try:
-            size = len(orjson.dumps(told))
+            body = orjson.dumps(told)
+            refuse_non_finite(told, body)
         except TypeError as error:
-            return [f"payload: is not JSON ({error})"]
-        if size > MAX_BYTES:
-            return [f"payload: is {size} bytes, at most {MAX_BYTES} may cross"]
-        return [f"{path}: must never cross" for path in _named(told, frozenset(self._d.never))]
+            return {}, [f"payload: is not JSON ({error})"]
+        if len(body) > MAX_BYTES:
+            return {}, [f"payload: is {len(body)} bytes, at most {MAX_BYTES} may cross"]
+        plain: dict[str, Any] = orjson.loads(body)
+        return plain, []
+
+    def _forbidden(self, payload: Mapping[str, Any]) -> list[str]:
+        return [f"{path}: must never cross" for path in _named(payload, frozenset(self._d.never))]
 
     def _validated(self, payload: dict[str, Any], edge: str) -> dict[str, Any]:
         try:
@@ -198,17 +215,30 @@ class Contract:
 def faults_of(error: ValidationError) -> Sequence[str]:
     """`field: rule` for each fault, without values: what a custom validator says may hold one, so it is left out."""
     return [
-        f"{'.'.join(str(part) for part in e['loc']) or 'payload'}: "
-        + ("refused by a validator" if e["type"] in _OPAQUE else e["msg"])
+        f"{'.'.join(shown(p) if isinstance(p, str) else str(p) for p in e['loc']) or 'payload'}: {_rule(e)}"
         for e in error.errors(include_input=False, include_url=False, include_context=False)
     ]
+
+
+def _rule(error: Mapping[str, Any]) -> str:
+    kind, said = error["type"], str(error["msg"])
+    if kind not in _KNOWN:
+        return "refused by a validator"
+    if kind == "union_tag_invalid":  # the message quotes the tag that was found
+        return f"Input should have one of the expected tags:{said.rpartition('expected tags:')[2]}"
+    # After the comma a parser says what it found.
+    return said.partition(",")[0] if kind.endswith("_parsing") else said
+
+
+def _aliased(field: FieldInfo) -> bool:
+    return any((field.alias, field.validation_alias, field.serialization_alias))
 
 
 def _named(value: Any, names: frozenset[str], path: str = "") -> list[str]:
     if isinstance(value, Mapping):
         found = []
         for key, item in value.items():
-            here = f"{path}.{key}" if path else str(key)
+            here = f"{path}.{shown(key)}" if path else shown(key)
             found += [here] if key in names else _named(item, names, here)
         return found
     if isinstance(value, list):

@@ -69,20 +69,23 @@ class CompiledPolicy:
         self._tools = {t.name: t for t in tools}
         self._request = request or {}
         self.schema_text = cedar_schema(agents, self._tools.values(), request)
-        self.digest = digest_text(policy.text + "\n" + self.schema_text)
         try:
+            self.digest = digest_text(policy.text + "\n" + self.schema_text)
             parsed: dict[str, Any] = json.loads(cedarpy.policies_to_json_str(policy.text))
             self._policies = cedarpy.PolicySet.from_str(policy.text)
             self._schema = cedarpy.Schema.from_str(self.schema_text)
         except ValueError as error:
             raise PolicyInvalid(name=policy.name, faults=[str(error)]) from None
+        if parsed.get("templates"):  # never linked, so a forbid among them would forbid nothing
+            raise PolicyInvalid(name=policy.name, faults=["has a template (?principal, ?resource): write it out"])
         self._rules, self._asks = self._read(parsed["staticPolicies"])
         # `Set.contains` of an unknown attribute and the like: found by validation, before any call.
         checked = cedarpy.validate_policies(policy.text, self._schema)
         if not checked.validation_passed:
-            faults = [f"{self._rules[e.policy_id].id}: {e.error}" for e in checked.errors]
+            faults = [f"{r.id}: {e.error}" if (r := self._rules.get(e.policy_id)) else e.error for e in checked.errors]
             raise PolicyInvalid(name=policy.name, faults=faults)
-        self._entities = cedarpy.Entities.from_json_str("[]")
+        # With the schema, or it lacks the groups of actions, and `action in Action::"irreversible"` matches nothing.
+        self._entities = cedarpy.Entities.from_json_str("[]", self._schema)
 
     def _read(self, found: Mapping[str, Any]) -> tuple[dict[str, Rule], frozenset[str]]:
         rules: dict[str, Rule] = {}

@@ -42,7 +42,11 @@ class ReviewRequest(BaseModel):
 
 
 class ReviewAnswer(BaseModel):
-    """What a person answers. `arguments` replaces the arguments (or the payload) when the decision is `edit`."""
+    """What a person answers. `arguments` replaces the arguments (or the payload) when the decision is `edit`.
+
+    `review` is the id of the question; `System.aresume` fills it in. LangGraph itself hands answers to a node by their
+    order, not by what they answer.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -50,6 +54,7 @@ class ReviewAnswer(BaseModel):
     reason: str = Field(min_length=1, max_length=2000)
     arguments: dict[str, Any] | None = None
     reviewer: str = "local operator"
+    review: str = ""
 
 
 def binding_of(**bound: Any) -> str:

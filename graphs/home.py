@@ -15,7 +15,7 @@ from ..ledger.sqlite import SqliteLedger
 from ..ledger.store import Ledger
 
 FILE = "edgewright.db"
-_OPEN: dict[Path, SqliteLedger] = {}
+_OPEN: dict[Path, tuple[SqliteLedger, int]] = {}
 _LOCK = threading.Lock()
 
 
@@ -52,21 +52,30 @@ class Home:
         return self._saver or (await asyncio.to_thread(self.open))[1]
 
     def close(self) -> None:
-        """Finish writing and close. A later use opens it again."""
+        """Finish writing and close. A later use opens it again; a ledger that others share stays open for them."""
         with self._opening:
             if isinstance(self._saver, LedgerSaver):
                 self._saver.close()
-            if self._ledger is not None:
+            if isinstance(self._ledger, SqliteLedger):
+                _given_back(self._ledger)
+            elif self._ledger is not None:
                 self._ledger.close()
-            if self.path is not None:
-                with _LOCK:
-                    _OPEN.pop((self.path / FILE).resolve(), None)
             self._ledger = self._saver = None
 
 
 def _shared(path: Path) -> SqliteLedger:
     with _LOCK:
         resolved = path.resolve()
-        if resolved not in _OPEN:
-            _OPEN[resolved] = SqliteLedger(resolved)
-        return _OPEN[resolved]
+        ledger, users = _OPEN.get(resolved) or (SqliteLedger(resolved), 0)
+        _OPEN[resolved] = ledger, users + 1
+        return ledger
+
+
+def _given_back(ledger: SqliteLedger) -> None:
+    with _LOCK:
+        users = _OPEN[ledger.path][1] - 1
+        if users:
+            _OPEN[ledger.path] = ledger, users
+        else:
+            del _OPEN[ledger.path]
+            ledger.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -31,6 +32,7 @@ from ..ledger.records import (
 )
 from ..tools.position import NS, Positions
 from ..tools.run import Activation, Run, activated, payload_of
+from ..tools.tracing import annotate
 from .runs import Runs, run_id_of
 from .state import State
 
@@ -56,6 +58,7 @@ def _entered(run: Run) -> tuple[str, str]:
     manager = config.get("callbacks")
     inside = manager.parent_run_id if isinstance(manager, BaseCallbackManager) else None
     run.positions.enter(metadata, inside or uuid4(), None)
+    annotate({"run": run.grounds.run}, trace=True)
     ns = str(metadata.get(NS, ""))
     return ns, run.positions.path(ns)
 
@@ -65,7 +68,8 @@ async def _of_run(runs: Runs, run: Run) -> AsyncIterator[None]:
     """What becomes of the run when a node of it stops: let go at a review, ended when it fails."""
     try:
         yield
-    except GraphBubbleUp:
+    except (GraphBubbleUp, asyncio.CancelledError):
+        run.settle_abandoned()
         runs.let_go(run.grounds.run)
         raise
     except Exception as error:

@@ -11,9 +11,10 @@ import orjson
 
 from ..contracts.errors import LedgerCorrupt, NotFound
 from ..contracts.policy import CompiledPolicy
+from ..contracts.review import ReviewAnswer
 from ..contracts.tool import ToolSpec
 from ..ledger.entry import Draft, Entry
-from ..ledger.records import RunEnded, RunResumed, RunStarted
+from ..ledger.records import ReviewAnswered, RunEnded, RunResumed, RunStarted
 from ..ledger.store import status_of
 from ..tools.run import Grounds, Run, payload_of
 from .home import Home
@@ -96,6 +97,18 @@ class Runs:
         body = await asyncio.to_thread(ledger.payload, run, began.request) if isinstance(began, RunStarted) else None
         return (run, entries, orjson.loads(body)) if body is not None else None
 
+    async def answered(self, run_id: str) -> dict[str, ReviewAnswer]:
+        """Answers that the ledger holds by review id: a crash may have come between an answer and what it allowed."""
+        ledger = await self._home.ledger()
+        found = {}
+        for entry in await asyncio.to_thread(ledger.entries, run_id):
+            if isinstance(record := entry.record, ReviewAnswered):
+                body = await asyncio.to_thread(ledger.payload, run_id, record.arguments) if record.arguments else None
+                said = {"decision": record.decision, "reason": record.reason, "reviewer": record.reviewer}
+                arguments = orjson.loads(body) if body is not None else None
+                found[record.review] = ReviewAnswer.model_validate({**said, "arguments": arguments})
+        return found
+
     async def attach(self, run_id: str) -> Run:
         """The live run, or the one that the ledger holds. Raises NotFound, LedgerCorrupt."""
         if run_id in self._live:
@@ -120,6 +133,7 @@ class Runs:
 
     async def end(self, run: Run, status: str, *, reason: str = "", response: str = "", payload: bytes = b"") -> None:
         """Record a run's end and let it go; returns when all of its records are durable."""
+        run.settle_abandoned()
         record = RunEnded(status=status, reason=reason, response=response, spent=run.spent.as_json())
         await run.write(Draft(record=record, payloads=((response, payload),) if response else ()))
         self.let_go(run.grounds.run)

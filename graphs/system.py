@@ -237,9 +237,12 @@ class System:
             ReviewInvalid: an answer to a question that is not open on this thread.
         """
         found = await self._standing_of(thread)
-        if not answers:
-            if found.status == "waiting":
+        if not answers and found.status == "waiting":
+            known = await self._runs.answered(found.run)
+            answers = {r.id: known[r.id] for r in found.reviews if r.id in known}
+            if not answers:
                 return found
+        if not answers:
             cut_off = await self._runs.cut_off(thread, known=found.run)
             given = {REQUEST: cut_off[2]} if cut_off else None
             if given is None and not found.run:

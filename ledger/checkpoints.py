@@ -10,8 +10,8 @@ import asyncio
 import json
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -32,6 +32,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from .sqlite import SqliteLedger
 from .writer import connect
 
+_Job = Callable[[sqlite3.Connection], None]
 _PUT = (
     "INSERT OR REPLACE INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, "
     "checkpoint, metadata) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -76,18 +77,20 @@ class LedgerSaver(AsyncSqliteSaver):
 
     def _put(
         self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata
-    ) -> tuple[Future[None], RunnableConfig]:
+    ) -> tuple[_Job, RunnableConfig]:
         where = config["configurable"]
         thread, ns = str(where["thread_id"]), where["checkpoint_ns"]
         kind, body = self.serde.dumps_typed(checkpoint)
-        notes = json.dumps(get_checkpoint_metadata(config, metadata), ensure_ascii=False)
-        row = (thread, ns, checkpoint["id"], where.get("checkpoint_id"), kind, body, notes.encode("utf-8", "ignore"))
-        future: Future[None] = self._ledger.writer.submit(lambda conn: _discard(conn.execute(_PUT, row)))
-        return future, {"configurable": {"thread_id": thread, "checkpoint_ns": ns, "checkpoint_id": checkpoint["id"]}}
+        notes = json.dumps(get_checkpoint_metadata(config, metadata), ensure_ascii=False).encode("utf-8", "ignore")
+        row = (thread, ns, checkpoint["id"], where.get("checkpoint_id"), kind, body, notes)
+        saved: RunnableConfig = {
+            "configurable": {"thread_id": thread, "checkpoint_ns": ns, "checkpoint_id": checkpoint["id"]}
+        }
+        return lambda conn: _discard(conn.execute(_PUT, row)), saved
 
     def _put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
-    ) -> Future[None]:
+    ) -> _Job:
         where = config["configurable"]
         # As upstream: special channels (errors, interrupts, resumes) replace, ordinary writes are kept as first made.
         verb = "INSERT OR REPLACE " if all(w[0] in WRITES_IDX_MAP for w in writes) else "INSERT OR IGNORE "
@@ -96,14 +99,7 @@ class LedgerSaver(AsyncSqliteSaver):
             (*base, WRITES_IDX_MAP.get(channel, index), channel, *self.serde.dumps_typed(value))
             for index, (channel, value) in enumerate(writes)
         ]
-        return self._ledger.writer.submit(lambda conn: _discard(conn.executemany(verb + _WRITE, rows)))
-
-    def _delete_thread(self, thread_id: str) -> Future[None]:
-        def job(conn: sqlite3.Connection) -> None:
-            conn.execute("DELETE FROM checkpoints WHERE thread_id = ?", (str(thread_id),))
-            conn.execute("DELETE FROM writes WHERE thread_id = ?", (str(thread_id),))
-
-        return self._ledger.writer.submit(job)
+        return lambda conn: _discard(conn.executemany(verb + _WRITE, rows))
 
     async def aput(
         self,
@@ -113,19 +109,22 @@ class LedgerSaver(AsyncSqliteSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Save a checkpoint; returns after the commit that holds it."""
-        future, saved = self._put(config, checkpoint, metadata)
-        await asyncio.wrap_future(future)
+        job, saved = self._put(config, checkpoint, metadata)
+        await self._ledger.writer.submit_here(job)
         return saved
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Save a task's writes; returns after the commit that holds them."""
-        await asyncio.wrap_future(self._put_writes(config, writes, task_id, task_path))
+        """Save a task's writes; returns after the commit that holds them.
+
+        LangGraph does this beside the run, and the step's checkpoint follows at once: they share its commit.
+        """
+        await self._ledger.writer.submit_here(self._put_writes(config, writes, task_id, task_path), lazy=True)
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete a thread's checkpoints and writes. Its ledger records stay."""
-        await asyncio.wrap_future(self._delete_thread(thread_id))
+        await self._ledger.writer.submit_here(_deleting(thread_id))
 
     def put(
         self,
@@ -135,19 +134,19 @@ class LedgerSaver(AsyncSqliteSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """`aput`, blocking."""
-        future, saved = self._put(config, checkpoint, metadata)
-        future.result()
+        job, saved = self._put(config, checkpoint, metadata)
+        self._ledger.writer.submit(job).result()
         return saved
 
     def put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """`aput_writes`, blocking."""
-        self._put_writes(config, writes, task_id, task_path).result()
+        self._ledger.writer.submit(self._put_writes(config, writes, task_id, task_path), lazy=True).result()
 
     def delete_thread(self, thread_id: str) -> None:
         """`adelete_thread`, blocking."""
-        self._delete_thread(thread_id).result()
+        self._ledger.writer.submit(_deleting(thread_id)).result()
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -180,6 +179,12 @@ class LedgerSaver(AsyncSqliteSaver):
         )
         return found
 
+    def get_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """`aget_delta_channel_history`, blocking."""
+        return self._reader.get_delta_channel_history(config=config, channels=channels)
+
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """`aget_tuple`, blocking."""
         return self._reader.get_tuple(config)
@@ -194,6 +199,14 @@ class LedgerSaver(AsyncSqliteSaver):
     ) -> Iterator[CheckpointTuple]:
         """`alist`, blocking."""
         yield from self._reader.list(config, filter=filter, before=before, limit=limit)
+
+
+def _deleting(thread_id: str) -> _Job:
+    def job(conn: sqlite3.Connection) -> None:
+        conn.execute("DELETE FROM checkpoints WHERE thread_id = ?", (str(thread_id),))
+        conn.execute("DELETE FROM writes WHERE thread_id = ?", (str(thread_id),))
+
+    return job
 
 
 def _discard(_: sqlite3.Cursor) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -31,7 +31,10 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A record in the ledger. `time` is seconds since the epoch, `hash` covers all of it and `previous`."""
+    """A record in the ledger. `time` is seconds since the epoch, `hash` covers all of it and `previous`.
+
+    `body` is what was written, byte for byte: a record type that gains a field later still verifies.
+    """
 
     run: str
     seq: int
@@ -40,6 +43,7 @@ class Entry:
     record: Record
     previous: str
     hash: str
+    body: bytes = field(repr=False)
 
     @property
     def kind(self) -> str:
@@ -80,8 +84,8 @@ def verify(run: str, entries: Iterable[Entry]) -> int:
             raise LedgerCorrupt(run=run, seq=count, fault=f"is missing; the next one there is {entry.seq}")
         if entry.previous != previous:
             raise LedgerCorrupt(run=run, seq=count, fault="does not follow the record before it")
-        expected = link(previous, run, count, entry.time, entry.kind, entry.key, encode(entry.record))
-        if entry.hash != expected:
+        expected = link(previous, run, count, entry.time, entry.kind, entry.key, entry.body)
+        if entry.hash != expected or encode(decode(entry.kind, entry.body)) != encode(entry.record):
             raise LedgerCorrupt(run=run, seq=count, fault="was changed after it was written")
         previous, count = entry.hash, count + 1
     return count

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 
 from ..contracts.errors import LedgerUnavailable
-from .entry import GENESIS, Draft, Entry, encode, link
+from .entry import GENESIS, Draft, Entry, decode, encode, link
 from .records import RunEnded, RunStarted
-from .store import RunSummary, status_of
+from .store import RunSummary, status_of, text_of, unchanged
+
+_WORD = re.compile(r"[^\W_]+")
 
 
 class MemoryLedger:
@@ -23,7 +28,7 @@ class MemoryLedger:
         self._payloads: dict[tuple[str, str], bytes] = {}
         self._closed = False
 
-    def append(self, run: str, drafts: Sequence[Draft]) -> Future[list[Entry]]:
+    def append(self, run: str, drafts: Sequence[Draft], *, lazy: bool = False) -> Future[list[Entry]]:
         """See `Ledger.append`; the future is done when it returns."""
         future: Future[list[Entry]] = Future()
         with self._lock:
@@ -36,7 +41,8 @@ class MemoryLedger:
         return future
 
     def _append(self, run: str, drafts: Sequence[Draft]) -> list[Entry]:
-        bodies = [encode(d.record) for d in drafts]  # may raise: before anything is changed
+        bodies = [encode(d.record) for d in drafts]  # may raise, as the next does: before anything is changed
+        link(GENESIS, run, 0, 0.0, "", "".join(d.key or "" for d in drafts), b"")
         entries = self._runs.setdefault(run, [])
         out = []
         for draft, body in zip(drafts, bodies, strict=True):
@@ -50,16 +56,17 @@ class MemoryLedger:
                 seq=seq,
                 time=now,
                 key=draft.key,
-                record=draft.record,
+                record=decode(draft.record.kind, body),  # as a file would: the writer may change a list of its own
                 previous=previous,
                 hash=link(previous, run, seq, now, draft.record.kind, draft.key, body),
+                body=body,
             )
             entries.append(entry)
             if draft.key is not None:
                 self._keys[run, draft.key] = entry
             for digest, content in draft.payloads:
-                self._payloads[run, digest] = content
-            out.append(entry)
+                self._payloads.setdefault((run, digest), content)
+            out.append(replace(entry, record=draft.record))
         return out
 
     def entries(self, run: str) -> list[Entry]:
@@ -70,42 +77,52 @@ class MemoryLedger:
     def runs(self, *, thread: str | None = None, limit: int = 1000) -> list[RunSummary]:
         """See `Ledger.runs`."""
         with self._lock:
-            found = [_summary(entries) for entries in self._runs.values() if entries]
+            found = [s for entries in self._runs.values() if (s := _summary(entries))]
         chosen = [s for s in found if thread is None or s.thread == thread]
-        return sorted(chosen, key=lambda s: s.started, reverse=True)[:limit]
+        return sorted(chosen, key=lambda s: (-s.started, s.run))[:limit]
 
     def payload(self, run: str, digest: str) -> bytes | None:
         """See `Ledger.payload`."""
         with self._lock:
-            return self._payloads.get((run, digest))
+            body = self._payloads.get((run, digest))
+        return None if body is None else unchanged(run, digest, body)
 
     def search(self, text: str, *, limit: int = 50) -> list[str]:
         """See `Ledger.search`; words are compared without case, ranked by how often they occur."""
-        words = text.lower().split()
+        words = [w for w in map(_words, text.split()) if w.strip()]
         scores: dict[str, int] = {}
         with self._lock:
             for run, entries in self._runs.items():
-                held = b"\n".join(
-                    [encode(e.record) for e in entries] + [c for (r, _), c in self._payloads.items() if r == run]
-                )
-                whole = held.decode(errors="replace").lower()
+                held = [f"{e.kind} {text_of(e.body)}" for e in entries]
+                held += [text_of(c) for (r, _), c in self._payloads.items() if r == run]
+                whole = _words("\n".join(held))
                 if words and all(w in whole for w in words):
                     scores[run] = sum(whole.count(w) for w in words)
         return sorted(scores, key=lambda r: -scores[r])[:limit]
 
     def close(self) -> None:
         """See `Ledger.close`."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
 
 
-def _summary(entries: list[Entry]) -> RunSummary:
-    started = next((e.record for e in entries if isinstance(e.record, RunStarted)), None)
+def _words(text: str) -> str:
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return f" {' '.join(_WORD.findall(plain.lower()))} "
+
+
+def _summary(entries: list[Entry]) -> RunSummary | None:
+    first = next((e for e in entries if isinstance(e.record, RunStarted)), None)
+    if first is None:
+        return None
+    started = first.record
+    assert isinstance(started, RunStarted)
     ended = [e.record.status for e in entries if isinstance(e.record, RunEnded)]
     return RunSummary(
         run=entries[0].run,
-        thread=started.thread if started else "",
-        system=started.system if started else "",
+        thread=started.thread,
+        system=started.system,
         status=status_of([e.kind for e in entries], ended[-1] if ended else None),
-        started=entries[0].time,
+        started=first.time,
         records=len(entries),
     )

@@ -85,9 +85,9 @@ def migrate(conn: sqlite3.Connection, where: str, *, upto: int = VERSION) -> Non
     conn.execute("BEGIN IMMEDIATE")
     try:
         found = conn.execute("PRAGMA user_version").fetchone()[0]
-        mine = conn.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-        empty = not conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-        if not mine and not empty:
+        owner = conn.execute("PRAGMA application_id").fetchone()[0]
+        used = found or owner or conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        if owner != APPLICATION_ID and used:
             raise LedgerVersion(where=where, found=found, known=VERSION, remedy="it is not a ledger; name another file")
         if found > VERSION:
             raise LedgerVersion(where=where, found=found, known=VERSION, remedy="use a newer edgewright")

@@ -12,8 +12,9 @@ from typing import Any
 
 import sqlite_utils
 
+from ..contracts.errors import LedgerCorrupt
 from .entry import GENESIS, Draft, Entry, decode, encode, link
-from .store import RunSummary, status_of
+from .store import RunSummary, status_of, text_of, unchanged
 from .writer import GroupCommitWriter, connect
 
 _COLUMNS = "run, seq, time, kind, key, body, previous, hash"
@@ -37,10 +38,15 @@ class SqliteLedger:
         self._read_conn = connect(self.path)
         self._db = sqlite_utils.Database(self._read_conn)
 
-    def append(self, run: str, drafts: Sequence[Draft]) -> Future[list[Entry]]:
+    def append(self, run: str, drafts: Sequence[Draft], *, lazy: bool = False) -> Future[list[Entry]]:
         """See `Ledger.append`."""
-        bodies = [encode(d.record) for d in drafts]
-        return self.writer.submit(lambda conn: self._append(conn, run, drafts, bodies))
+        try:
+            bodies = [encode(d.record) for d in drafts]
+        except TypeError as error:  # not JSON: like any other fault, it is in the future
+            failed: Future[list[Entry]] = Future()
+            failed.set_exception(error)
+            return failed
+        return self.writer.submit(lambda conn: self._append(conn, run, drafts, bodies), lazy=lazy)
 
     def _append(
         self, conn: sqlite3.Connection, run: str, drafts: Sequence[Draft], bodies: Sequence[bytes]
@@ -60,7 +66,16 @@ class SqliteLedger:
             for digest, content in draft.payloads:
                 conn.execute("INSERT OR IGNORE INTO payloads VALUES (?, ?, ?)", (run, digest, content))
             out.append(
-                Entry(run=run, seq=seq, time=now, key=draft.key, record=draft.record, previous=previous, hash=own)
+                Entry(
+                    run=run,
+                    seq=seq,
+                    time=now,
+                    key=draft.key,
+                    record=draft.record,
+                    previous=previous,
+                    hash=own,
+                    body=body,
+                )
             )
             seq, previous = seq + 1, own
         self._heads[run] = (seq, previous)
@@ -73,18 +88,24 @@ class SqliteLedger:
     def entries(self, run: str) -> list[Entry]:
         """See `Ledger.entries`."""
         sql = f"SELECT {_COLUMNS} FROM records WHERE run = ? ORDER BY seq"  # noqa: S608 - constants
-        return [_entry(row) for row in self._read(lambda db: db.execute(sql, [run]).fetchall())]
+        try:
+            rows = self._read(lambda db: db.execute(sql, [run]).fetchall())
+        except sqlite3.ProgrammingError:  # it is closed
+            raise
+        except sqlite3.DatabaseError as error:  # no text, no page: what the file holds cannot be read
+            raise LedgerCorrupt(run=run, seq=-1, fault=f"cannot be read: {error}") from error
+        return [_entry(row) for row in rows]
 
     def runs(self, *, thread: str | None = None, limit: int = 1000) -> list[RunSummary]:
         """See `Ledger.runs`."""
-        where = "kind = 'run.started'" + (" AND json_extract(body, '$.thread') = ?" if thread else "")
+        where = "kind = 'run.started'" + (" AND json_extract(body, '$.thread') = ?" if thread is not None else "")
         order = "time DESC, run"
 
         def work(db: sqlite_utils.Database) -> list[RunSummary]:
             started = db.execute(
                 f"SELECT run, time, json_extract(body, '$.thread'), json_extract(body, '$.system') FROM records "  # noqa: S608 - constants
                 f"WHERE {where} ORDER BY {order} LIMIT ?",
-                [*([thread] if thread else []), limit],
+                [*([] if thread is None else [thread]), limit],
             ).fetchall()
             return [_summary(db, *row) for row in started]
 
@@ -95,15 +116,19 @@ class SqliteLedger:
         """See `Ledger.payload`."""
         sql = "SELECT body FROM payloads WHERE run = ? AND digest = ?"
         row = self._read(lambda db: db.execute(sql, [run, digest]).fetchone())
-        return bytes(row[0]) if row else None
+        return unchanged(run, digest, bytes(row[0])) if row else None
 
     def search(self, text: str, *, limit: int = 50) -> list[str]:
         """See `Ledger.search`; SQLite FTS5. New records are indexed first, through the writer."""
+        # Each word a quoted phrase: inside quotes FTS5 has no operators, and a phrase without a word is an error.
+        plain = text.encode(errors="replace").decode().replace('"', " ").replace("\0", " ")
+        query = " ".join(f'"{word}"' for word in plain.split() if any(c.isalnum() for c in word))
+        if not query:
+            return []
         self.writer.submit(_index).result()
 
         def work(db: sqlite_utils.Database) -> list[str]:
-            rows = db.table("search").search(sqlite_utils.Database.quote_fts(db, text), limit=limit * 20)
-            return list(dict.fromkeys(row["run"] for row in rows))[:limit]
+            return [row["run"] for row in db.table("search").search(query, limit=limit)]
 
         found: list[str] = self._read(work)
         return found
@@ -117,8 +142,13 @@ class SqliteLedger:
 
 def _entry(row: Sequence[Any]) -> Entry:
     run, seq, when, kind, key, body, previous, own = row
-    record = decode(kind, body)
-    return Entry(run=run, seq=seq, time=when, key=key, record=record, previous=previous, hash=own)
+    try:
+        record, raw = decode(kind, body), body.encode()
+        if not isinstance(key, str | None):
+            raise TypeError("its key is no text")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise LedgerCorrupt(run=run, seq=seq, fault=f"is no record ({type(error).__name__})") from error
+    return Entry(run=run, seq=seq, time=when, key=key, record=record, previous=previous, hash=own, body=raw)
 
 
 def _summary(db: sqlite_utils.Database, run: str, when: float, thread: str, system: str) -> RunSummary:
@@ -140,8 +170,9 @@ def _index(conn: sqlite3.Connection) -> None:
     touched: Iterable[tuple[str]] = conn.execute("SELECT DISTINCT run FROM records WHERE id > ?", (upto,)).fetchall()
     for (run,) in touched:
         conn.execute("DELETE FROM search WHERE run = ?", (run,))
-        bodies = conn.execute("SELECT kind || ' ' || body FROM records WHERE run = ?", (run,)).fetchall()
-        contents = conn.execute("SELECT CAST(body AS TEXT) FROM payloads WHERE run = ?", (run,)).fetchall()
-        text = "\n".join(row[0] for row in [*bodies, *contents])
+        records = conn.execute("SELECT kind, body FROM records WHERE run = ?", (run,))
+        bodies = [f"{kind} {text_of(body)}" for kind, body in records]
+        contents = conn.execute("SELECT body FROM payloads WHERE run = ?", (run,))
+        text = "\n".join([*bodies, *(text_of(content) for (content,) in contents)])
         conn.execute("INSERT INTO search (run, text) VALUES (?, ?)", (run, text))
     conn.execute("UPDATE search_state SET upto = ?", (newest,))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import orjson
+
+from ..contracts.errors import LedgerCorrupt
 from .entry import Draft, Entry
 
 
@@ -30,8 +34,11 @@ class Ledger(Protocol):
     in which they were queued. Reads see what is durable, and block: call them off the event loop.
     """
 
-    def append(self, run: str, drafts: Sequence[Draft]) -> Future[list[Entry]]:
-        """Queue drafts for a run. The future raises LedgerUnavailable if they cannot be made durable."""
+    def append(self, run: str, drafts: Sequence[Draft], *, lazy: bool = False) -> Future[list[Entry]]:
+        """Queue drafts for a run. The future raises LedgerUnavailable if they cannot be made durable.
+
+        With `lazy`, nobody waits for them soon: they may wait a moment to share the commit of what comes next.
+        """
         ...
 
     def entries(self, run: str) -> list[Entry]:
@@ -43,16 +50,42 @@ class Ledger(Protocol):
         ...
 
     def payload(self, run: str, digest: str) -> bytes | None:
-        """A payload of the run, by its digest."""
+        """A payload of the run, by its digest. Raises LedgerCorrupt for one that does not have it any more."""
         ...
 
     def search(self, text: str, *, limit: int = 50) -> list[str]:
-        """Runs whose records or payloads hold all words of `text`, best match first."""
+        """Runs whose records or payloads hold all words of `text`, best match first. No character is an operator."""
         ...
 
     def close(self) -> None:
         """Wait for what is queued, then close. Later appends fail with LedgerUnavailable."""
         ...
+
+
+def unchanged(run: str, digest: str, body: bytes) -> bytes:
+    """`body`, if `digest` is its digest. Raises LedgerCorrupt."""
+    if hashlib.sha256(body).hexdigest() != digest:
+        raise LedgerCorrupt(run=run, seq=-1, fault=f"payload {digest} was changed after it was written")
+    return body
+
+
+def text_of(content: bytes | str) -> str:
+    """What can be searched of a body: keys and values, without the escapes of JSON (`\\n` would join two words)."""
+    try:
+        left = [orjson.loads(content)]
+    except orjson.JSONDecodeError:
+        raw = content.decode(errors="replace") if isinstance(content, bytes) else content
+        return raw.replace("\0", " ")
+    words: list[str] = []
+    while left:
+        value: Any = left.pop()
+        if isinstance(value, dict):
+            left += [part for pair in reversed(value.items()) for part in reversed(pair)]
+        elif isinstance(value, list):
+            left += reversed(value)
+        elif value is not None:
+            words.append(str(value).replace("\0", " "))
+    return "\n".join(words)
 
 
 def status_of(kinds: Sequence[str], ended_as: str | None) -> str:

@@ -6,12 +6,17 @@ queued after it, whichever of the two it is. A writer is answered only after the
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
+import time
+from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from ..contracts.errors import LedgerUnavailable
@@ -20,14 +25,76 @@ from .migrations import migrate
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], Any]
 MAX_BATCH = 512
+# How long a job that nobody hurries for may wait, in seconds, for one that somebody does: they share its commit.
+LINGER = 0.002
+WAIT_SECONDS = 30.0
+_MAGIC = b"SQLite format 3\0"
+_JOBS_OWN = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.NotSupportedError)
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection as every part of the ledger uses it: WAL, fully synchronous, waiting for other processes."""
-    conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30.0)
-    conn.execute("PRAGMA journal_mode = WAL")
+    """A connection as every part of the ledger uses it: fully synchronous, waiting for other processes."""
+    conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=WAIT_SECONDS)
     conn.execute("PRAGMA synchronous = FULL")
     return conn
+
+
+def opened(path: Path) -> sqlite3.Connection:
+    """A connection to write through: the file is a ledger of this version, in WAL mode.
+
+    Raises:
+        LedgerVersion: it is another application's, or newer. Then nothing in it was changed.
+        LedgerUnavailable: it is no database, or cannot be opened or written.
+    """
+    conn: sqlite3.Connection | None = None
+    try:
+        if path.is_file() and (head := _head(path)) and head != _MAGIC:
+            # SQLite sees so itself, but takes a file of a few bytes for an empty one, and writes over it.
+            raise sqlite3.DatabaseError("file is not a database")
+        conn = connect(path)
+        migrate(conn, str(path))
+        _use_wal(conn)
+    except (sqlite3.Error, OSError) as error:
+        if conn is not None:
+            conn.close()
+        raise LedgerUnavailable(where=str(path), cause=str(error)) from error
+    except BaseException:
+        if conn is not None:
+            conn.close()
+        raise
+    return conn
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC))
+
+
+def _use_wal(conn: sqlite3.Connection) -> None:
+    # Only once the file is known to be ours: the mode is written into it. SQLite does not wait for another
+    # connection here, so two processes that open a new file at once have to.
+    until = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            conn.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A job and who waits for it: a thread, or a future of an event loop."""
+
+    job: Job
+    future: Future[Any] | asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop | None
+    lazy: bool
+    result: Any = None
+    error: Exception | None = None
 
 
 class GroupCommitWriter:
@@ -39,31 +106,44 @@ class GroupCommitWriter:
 
     def __init__(self, path: Path, *, on_rollback: Callable[[], None] | None = None) -> None:
         self.where = str(path)
+        self.commits = 0
         self._forget = on_rollback or (lambda: None)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._conn = connect(path)
-        migrate(self._conn, self.where)
+        self._conn = opened(path)
         self._data_version = 0
-        self._queue: SimpleQueue[tuple[Job, Future[Any]] | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
         # A daemon: a program that forgot close() still ends; what it was answered for is durable anyway.
         self._thread = threading.Thread(target=self._serve, name="edgewright-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, job: Callable[[sqlite3.Connection], T]) -> Future[T]:
+    def submit(self, job: Callable[[sqlite3.Connection], T], *, lazy: bool = False) -> Future[T]:
         """Queue a job; the future is done after its commit. Never blocks.
 
         The future raises LedgerUnavailable when the commit failed or the writer is closed, and what the job raised
         when the job failed; neither touches the jobs of others.
+
+        Args:
+            lazy: nobody hurries: the job may wait `LINGER` for another's commit.
         """
         future: Future[T] = Future()
-        with self._closing:
-            if self._closed:
-                future.set_exception(LedgerUnavailable(where=self.where, cause="it is closed"))
-            else:
-                self._queue.put((job, future))
+        self._put(_Waiting(job, future, None, lazy))
         return future
+
+    def submit_here(self, job: Callable[[sqlite3.Connection], T], *, lazy: bool = False) -> asyncio.Future[T]:
+        """`submit`, with a future of the running event loop; a loop is woken once for a whole commit."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._put(_Waiting(job, future, loop, lazy))
+        return future
+
+    def _put(self, waiting: _Waiting) -> None:
+        with self._closing:
+            if not self._closed:
+                self._queue.put(waiting)
+                return
+        waiting.future.set_exception(LedgerUnavailable(where=self.where, cause="it is closed"))
 
     def close(self) -> None:
         """Finish what is queued and close the connection."""
@@ -77,36 +157,52 @@ class GroupCommitWriter:
     def _serve(self) -> None:
         open_ = True
         while open_:
-            batch: list[tuple[Job, Future[Any]]] = []
-            item = self._queue.get()
-            while item is not None:
-                batch.append(item)
-                if len(batch) >= MAX_BATCH or self._queue.empty():
-                    break
-                item = self._queue.get()
-            open_ = item is not None
+            batch, open_ = self._gather()
             if batch and not self._commit(batch):
-                for job in batch:
-                    self._commit([job], last=True)
+                for waiting in batch:
+                    self._commit([waiting])
+            _answer(batch)
         self._conn.close()
 
-    def _commit(self, batch: list[tuple[Job, Future[Any]]], *, last: bool = False) -> bool:
-        """One transaction. On failure nothing of it stays; with `last`, the failure goes to the future."""
+    def _gather(self) -> tuple[list[_Waiting], bool]:
+        """The next batch: all that is queued, and whether more can come. Lazy jobs alone are waited with."""
+        item = self._queue.get()
+        batch: list[_Waiting] = []
+        until = time.monotonic() + LINGER
+        while item is not None:
+            batch.append(item)
+            if len(batch) >= MAX_BATCH:
+                return batch, True
+            try:
+                if all(w.lazy for w in batch):
+                    item = self._queue.get(timeout=max(until - time.monotonic(), 0))
+                else:
+                    item = self._queue.get_nowait()
+            except Empty:
+                return batch, True
+        return batch, False
+
+    def _commit(self, batch: list[_Waiting]) -> bool:
+        """One transaction. On failure nothing of it stays; alone in its batch, a job keeps its failure."""
+        began = False
         try:
             self._begin()
-            results = [job(self._conn) for job, _ in batch]
+            began = True
+            for waiting in batch:
+                waiting.result = waiting.job(self._conn)
             self._conn.execute("COMMIT")
+            self.commits += 1
         except Exception as error:  # noqa: BLE001 - it goes to whoever waits for the job
             self._forget()
             if self._conn.in_transaction:
-                self._conn.execute("ROLLBACK")
-            if last or len(batch) == 1:
-                is_store = isinstance(error, sqlite3.OperationalError | OSError)
-                batch[0][1].set_exception(LedgerUnavailable(where=self.where, cause=str(error)) if is_store else error)
-                return True
-            return False
-        for (_, future), result in zip(batch, results, strict=True):
-            future.set_result(result)
+                with suppress(sqlite3.Error):  # then the next BEGIN fails, and says so to those who wait
+                    self._conn.execute("ROLLBACK")
+            # When not even BEGIN went through, no job is at fault: none is tried again, each with a wait of its own.
+            if began and len(batch) > 1:
+                return False
+            store = isinstance(error, sqlite3.Error | OSError) and not isinstance(error, _JOBS_OWN)
+            for waiting in batch:
+                waiting.error = LedgerUnavailable(where=self.where, cause=str(error)) if store else error
         return True
 
     def _begin(self) -> None:
@@ -116,3 +212,25 @@ class GroupCommitWriter:
         if version != self._data_version:
             self._data_version = version
             self._forget()
+
+
+def _answer(batch: list[_Waiting]) -> None:
+    here: defaultdict[asyncio.AbstractEventLoop, list[_Waiting]] = defaultdict(list)
+    for waiting in batch:
+        if waiting.loop is None:
+            _resolve([waiting])
+        else:
+            here[waiting.loop].append(waiting)
+    for loop, group in here.items():
+        # A loop that was closed meanwhile waits for nothing any more.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_resolve, group)
+
+
+def _resolve(group: list[_Waiting]) -> None:
+    for waiting in group:
+        with suppress(InvalidStateError, asyncio.InvalidStateError):  # cancelled by who waited, perhaps just now
+            if waiting.error is not None:
+                waiting.future.set_exception(waiting.error)
+            else:
+                waiting.future.set_result(waiting.result)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, assert_never
 
 import orjson
@@ -18,8 +18,9 @@ from langgraph.types import interrupt
 from ..contracts.errors import LedgerCorrupt
 from ..contracts.review import ReviewAnswer, ReviewRequest
 from .function import CONTEXT, Reading, as_json
-from .gate import AskPerson, Call, Execute, Load, LookUp, Note, Probe, Step, Write, gate
+from .gate import gate
 from .run import ToolContext
+from .steps import AskPerson, Call, Execute, Load, LookUp, Note, Probe, Step, Write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +32,16 @@ class Functions:
     probe: Callable[..., Any] | None
 
 
+@lru_cache(maxsize=1024)
+def _wanted(function: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(function).parameters)
+
+
 def _arguments(
     function: Callable[..., Any], reading: Reading, given: Mapping[str, Any], ctx: ToolContext
 ) -> dict[str, Any]:
     """The arguments that `function` names, as Python values, with the context where it wants it."""
-    wanted = inspect.signature(function).parameters
+    wanted = _wanted(function)
     found = {k: v for k, v in reading.python(given).items() if k in wanted}
     if CONTEXT in wanted:
         found[CONTEXT] = ctx

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -47,13 +48,20 @@ class Reading:
             raw = orjson.dumps(arguments)
         except TypeError as error:
             return {}, [f"arguments: are not JSON ({error})"]
+        if stray := _not_finite(arguments):
+            return {}, [f"{path}: is not a finite number" for path in stray]  # orjson would write null
         if len(raw) > MAX_ARGUMENTS:
             return {}, [f"arguments: are {len(raw)} bytes, at most {MAX_ARGUMENTS} are allowed"]
         try:
             value = self.model.__pydantic_validator__.validate_json(raw, strict=True, extra="forbid")
+            found = BaseModel.model_dump(value, mode="json")
+            again = self.model.__pydantic_validator__.validate_json(orjson.dumps(found), strict=True, extra="forbid")
         except ValidationError as error:
             return {}, list(faults_of(error))
-        return BaseModel.model_dump(value, mode="json"), []
+        # The function gets its values from what was judged. A validator that changes them again would part the two.
+        if BaseModel.model_dump(again, mode="json") != found:
+            return {}, ["arguments: a validator of this tool changes what it has changed already"]
+        return found, []
 
     def python(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Validated JSON arguments as the Python values that the function's annotations name."""
@@ -92,6 +100,8 @@ def read_function(function: Callable[..., Any], name: str) -> Reading:
         model.model_json_schema()
     except Exception as error:  # noqa: BLE001 - Pydantic raises several kinds, all of them the author's to mend
         raise ToolInvalid(name=name, faults=[f"its arguments have no JSON Schema: {error}"]) from None
+    if renamed := [n for n, f in model.model_fields.items() if f.alias or f.validation_alias]:
+        raise ToolInvalid(name=name, faults=[f"parameter {n!r} has an alias; name it as it is called" for n in renamed])
     return Reading(
         name=name,
         model=model,
@@ -105,8 +115,8 @@ def read_function(function: Callable[..., Any], name: str) -> Reading:
 def read_facts(function: Callable[..., Any], tool: Reading) -> dict[str, Any]:
     """The JSON Schema of a facts function's result; checks that it asks only for arguments the tool has."""
     hints = typing.get_type_hints(function, include_extras=True)
-    wanted = [p for p in inspect.signature(function).parameters if p != CONTEXT]
-    faults = [f"facts function wants {p!r}, which is no argument" for p in wanted if p not in tool.names]
+    check_helper(function, tool, "facts")
+    faults = []
     if "return" not in hints:
         faults.append("facts function has no return annotation; annotate a TypedDict")
     if faults:
@@ -115,6 +125,13 @@ def read_facts(function: Callable[..., Any], tool: Reading) -> dict[str, Any]:
     if schema.get("type") != "object":
         raise ToolInvalid(name=tool.name, faults=["facts function must return a TypedDict or a model"])
     return schema
+
+
+def check_helper(function: Callable[..., Any], tool: Reading, what: str) -> None:
+    """Check that a facts or probe function asks only for arguments the tool has. Raises ToolInvalid."""
+    wanted = [p for p in inspect.signature(function).parameters if p != CONTEXT]
+    if stray := [p for p in wanted if p not in tool.names]:
+        raise ToolInvalid(name=tool.name, faults=[f"{what} function wants {p!r}, which is no argument" for p in stray])
 
 
 def _schema_of(kind: Any) -> dict[str, Any]:
@@ -128,6 +145,17 @@ def _schema_of(kind: Any) -> dict[str, Any]:
     }
     model: type[BaseModel] = create_model(kind.__name__, **fields)
     return model.model_json_schema()
+
+
+def _not_finite(value: Any, path: str = "") -> list[str]:
+    """Where a float is that JSON cannot hold."""
+    if isinstance(value, float):
+        return [] if math.isfinite(value) else [path or "arguments"]
+    if isinstance(value, Mapping):
+        return [p for k, v in value.items() for p in _not_finite(v, f"{path}.{k}" if path else str(k))]
+    if isinstance(value, list | tuple):
+        return [p for i, v in enumerate(value) for p in _not_finite(v, f"{path}.{i}")]
+    return []
 
 
 def source_digest(function: Callable[..., Any]) -> str:

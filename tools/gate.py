@@ -10,23 +10,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ..contracts.budget import Amounts
-from ..contracts.digest import digest
 from ..contracts.errors import (
     BudgetExceeded,
     CallDenied,
     CallRejected,
     EffectConflict,
-    ReviewInvalid,
     ToolFailed,
     ToolRefusal,
 )
 from ..contracts.policy import PolicyCall
-from ..contracts.review import AskingRule, ReviewAnswer, ReviewRequest, binding_of
-from ..contracts.tool import ToolSpec
+from ..contracts.review import ReviewAnswer
 from ..contracts.verdict import Allow, Ask, Deny, Rule, Verdict
 from ..ledger.entry import Draft
 from ..ledger.records import (
@@ -36,77 +32,15 @@ from ..ledger.records import (
     EffectIntended,
     EffectRefused,
     EffectReused,
-    ReviewAnswered,
-    ReviewAsked,
+    Record,
 )
-from .effects import Fresh, Known, Unknown, standing
-from .function import Reading
-from .run import Activation, payload_of
+from .asking import OUTCOME_UNKNOWN, asked_person, first_question, open_question, rejection
+from .effects import Known, Unknown, standing
+from .function import MAX_ARGUMENTS
+from .run import payload_of
+from .steps import Call, Execute, Load, LookUp, Note, Probe, Step, Steps, Write
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """Queue records; do not wait."""
-
-    drafts: tuple[Draft, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Write:
-    """Write records and wait until they are durable."""
-
-    drafts: tuple[Draft, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LookUp:
-    """Call the tool's facts function. Answered with a mapping."""
-
-    arguments: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """Read a payload. Answered with the JSON value."""
-
-    digest: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskPerson:
-    """Interrupt the graph. Answered with a ReviewAnswer."""
-
-    request: ReviewRequest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Execute:
-    """Call the tool's function. Answered with what it returned, as JSON."""
-
-    arguments: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """Ask the tool whether the effect happened. Answered with its outcome, or None."""
-
-    arguments: Mapping[str, Any]
-
-
-Step = Note | Write | LookUp | Load | AskPerson | Execute | Probe
-Steps = Generator[Step, Any, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One call of a governed tool: who calls, at which position, with which arguments (as they came)."""
-
-    activation: Activation
-    spec: ToolSpec
-    reading: Reading
-    at: str
-    arguments: Mapping[str, Any]
-    has_facts: bool
+MAX_EDITS = 3
 
 
 def gate(call: Call) -> Steps:
@@ -127,8 +61,13 @@ def gate(call: Call) -> Steps:
     if isinstance(found, Known):
         return (yield from _known(call, found))
     if isinstance(found, Unknown):
-        return (yield from _unknown(call, found))
-    arguments = yield from _judged(call, call.arguments)
+        return (yield from _unknown(call, intended))
+    if said_no := rejection(call):
+        raise CallRejected(tool=call.spec.name, agent=call.activation.agent, reason=said_no.reason)
+    # What was asked about is what counts, as with an intent: a model asked again may have reworded its arguments.
+    asked = first_question(call)
+    given = (yield Load(digest=asked.arguments)) if asked else call.arguments
+    arguments = yield from _judged(call, given)
     return (yield from _executed(call, arguments))
 
 
@@ -143,11 +82,11 @@ def _known(call: Call, found: Known) -> Steps:
             raise ToolFailed(tool=call.spec.name, error=error, unknown=unknown)
 
 
-def _unknown(call: Call, found: Unknown) -> Steps:
+def _unknown(call: Call, intended: Record | None) -> Steps:
     """The effect was intended and may have happened; never repeat it silently."""
-    run = call.activation.run
-    intended = run.journal[f"intent:{call.at}"]
+    found = standing(call.spec, intended, None)
     assert isinstance(intended, EffectIntended)
+    assert isinstance(found, Unknown)
     # What was intended is what counts: a model asked again may have reworded its arguments.
     arguments = yield Load(digest=intended.arguments)
     if found.way == "probe":
@@ -157,9 +96,15 @@ def _unknown(call: Call, found: Unknown) -> Steps:
         return (yield from _executed(call, arguments, intend=False))
     if found.way == "again":
         return (yield from _executed(call, arguments, intend=False))
-    rule = Rule(id="effect.unknown", approver="operator", reason="a crash hid whether this happened")
-    answer: ReviewAnswer = yield from _asked(call, arguments, {}, (rule,), "outcome_unknown")
+    journal = list(call.activation.run.journal.values())
+    begun = sum(isinstance(r, EffectIntended) and r.effect == call.at for r in journal)
+    rules = (OUTCOME_UNKNOWN,)
+    answer: ReviewAnswer = yield from asked_person(call, arguments, {}, rules, "outcome_unknown", attempt=begun)
     if answer.decision == "approve":
+        # On record before it begins, so that after another crash a person is asked again.
+        written = yield Write(drafts=(Draft(record=intended, key=f"intent:{call.at}:{begun}"),))
+        if written[0].record is not intended:  # another process was first
+            return (yield from _unknown(call, intended))
         return (yield from _executed(call, arguments, intend=False))
     reason = f"it is not known whether this happened; it was not repeated ({answer.reason})"
     failed = EffectFailed(effect=call.at, tool=call.spec.name, error=reason, unknown=True)
@@ -176,19 +121,24 @@ def _judged(call: Call, given: Mapping[str, Any], edited: int = 0) -> Generator[
         raise _denied(call, malformed)
     facts, verdict = yield from _evaluated(call, arguments, frozenset())
     yield from _record(call, arguments, facts, verdict)
+    if isinstance(verdict, Allow) and (still := open_question(call)):
+        # A person was asked and may be saying no right now: that the policy would not ask any more changes nothing.
+        verdict = Ask(rules=tuple(Rule(id=i, reason="was asked before a rule or a fact changed") for i in still.rules))
     match verdict:
         case Allow():
             return arguments
         case Deny():
             raise _denied(call, verdict)
         case Ask(rules=rules):
-            answer: ReviewAnswer = yield from _asked(call, arguments, facts, rules, "call")
+            answer: ReviewAnswer = yield from asked_person(call, arguments, facts, rules, "call")
     if answer.decision == "reject":
         raise CallRejected(tool=call.spec.name, agent=call.activation.agent, reason=answer.reason)
     if answer.decision == "edit":
-        if answer.arguments is None or edited >= 3:
-            raise ReviewInvalid(review=call.at, detail="an edit needs arguments, and at most three follow each other")
-        return (yield from _judged(call, answer.arguments, edited + 1))
+        if edited >= MAX_EDITS:
+            endless = Deny(rules=(Rule(id="review.edits"),), reasons=(f"it was edited more than {MAX_EDITS} times",))
+            yield from _record(call, arguments, facts, endless)
+            raise _denied(call, endless)
+        return (yield from _judged(call, answer.arguments or {}, edited + 1))
     # At execution the policy runs again, on facts of now: a rule or a fact that changed in between is caught.
     facts, verdict = yield from _evaluated(call, arguments, frozenset(r.id for r in rules))
     if isinstance(verdict, Ask):
@@ -210,8 +160,10 @@ def _evaluated(
     if call.has_facts:
         try:
             facts = yield LookUp(arguments=arguments)
+            if not isinstance(facts, Mapping):
+                raise TypeError(f"the facts function returned {type(facts).__name__}, not a mapping")
         except Exception as error:  # noqa: BLE001 - an error is never permission
-            reason = f"a fact could not be looked up: {error}"
+            reason = f"a fact could not be looked up: {type(error).__name__}: {error}"
             return {}, Deny(rules=(Rule(id="facts.error"),), reasons=(reason,))
     verdict = run.grounds.policy.judge(
         PolicyCall(
@@ -235,6 +187,8 @@ def _record(call: Call, arguments: Mapping[str, Any], facts: Mapping[str, Any], 
         body = payload_of(dict(arguments))
     except TypeError:
         body = payload_of({"unreadable": repr(arguments)[:2000]})
+    if len(body[1]) > MAX_ARGUMENTS:
+        body = payload_of({"too_large": len(body[1]), "digest": body[0]})
     said = type(verdict).__name__.lower()
     record = CallJudged(
         at=call.at,
@@ -260,67 +214,6 @@ def _denied(call: Call, verdict: Deny) -> CallDenied:
     )
 
 
-def _asked(
-    call: Call, arguments: Mapping[str, Any], facts: Mapping[str, Any], rules: tuple[Rule, ...], kind: Any
-) -> Generator[Step, Any, ReviewAnswer]:
-    """Ask a person, once per exact thing asked; the answer is bound to that thing."""
-    run = call.activation.run
-    grounds = run.grounds
-    binding = binding_of(
-        tenant=grounds.tenant,
-        thread=grounds.thread,
-        run=grounds.run,
-        at=call.at,
-        kind=kind,
-        tool=call.spec.name,
-        tool_digest=call.spec.digest,
-        arguments=dict(arguments),
-        policy=grounds.policy.digest if grounds.policy else "",
-        rules=[r.id for r in rules],
-    )
-    review = digest([grounds.run, binding])[:24]
-    body = payload_of(dict(arguments))
-    asked = ReviewAsked(
-        review=review,
-        at=call.at,
-        agent=call.activation.agent,
-        about=call.spec.name,
-        binding=binding,
-        rules=[r.id for r in rules],
-    )
-    if f"asked:{review}" not in run.journal:
-        yield Write(drafts=(Draft(record=asked, key=f"asked:{review}", payloads=(body,)),))
-    answer: ReviewAnswer = yield AskPerson(
-        request=ReviewRequest(
-            id=review,
-            kind=kind,
-            run=grounds.run,
-            agent=call.activation.agent,
-            tool=call.spec.name,
-            arguments=dict(arguments),
-            facts=dict(facts),
-            rules=tuple(AskingRule(id=r.id, approver=r.approver, reason=r.reason) for r in rules),
-            binding=binding,
-        )
-    )
-    edited = payload_of(answer.arguments) if answer.arguments is not None else None
-    answered = ReviewAnswered(
-        review=review,
-        at=call.at,
-        decision=answer.decision,
-        reason=answer.reason,
-        reviewer=answer.reviewer,
-        arguments=edited[0] if edited else "",
-    )
-    draft = Draft(record=answered, key=f"answered:{review}", payloads=(edited,) if edited else ())
-    yield Write(drafts=(draft,))
-    # One answer counts, the first: whatever came later finds that one here.
-    kept = run.journal[f"answered:{review}"]
-    if isinstance(kept, ReviewAnswered) and kept.decision != answer.decision:
-        raise ReviewInvalid(review=review, detail=f"was answered before, with {kept.decision!r}")
-    return answer
-
-
 def _executed(call: Call, arguments: Mapping[str, Any], *, intend: bool = True) -> Steps:
     """Reserve, write the intent, execute, write the outcome."""
     run, spec, limits = call.activation.run, call.spec, call.activation.limits
@@ -337,7 +230,10 @@ def _executed(call: Call, arguments: Mapping[str, Any], *, intend: bool = True) 
     if spec.changes_world and intend:
         body = payload_of(dict(arguments))
         intent = EffectIntended(effect=call.at, tool=spec.name, arguments=body[0], idempotency=spec.idempotency)
-        yield Write(drafts=(Draft(record=intent, key=f"intent:{call.at}", payloads=(body,)),))
+        written = yield Write(drafts=(Draft(record=intent, key=f"intent:{call.at}", payloads=(body,)),))
+        if written[0].record is not intent:
+            # Another process drives this run too, and was first. What it did is not known here.
+            return (yield from _unknown(call, written[0].record))
     began = time.perf_counter()
     try:
         value = yield Execute(arguments=arguments)
@@ -370,6 +266,3 @@ def _done(call: Call, value: Any, seconds: float) -> Steps:
     draft = Draft(record=record, key=f"outcome:{call.at}", payloads=(body,))
     yield Write(drafts=(draft,)) if call.spec.changes_world else Note(drafts=(draft,))
     return value
-
-
-__all__ = ["AskPerson", "Call", "Execute", "Fresh", "Load", "LookUp", "Note", "Probe", "Step", "Steps", "Write", "gate"]

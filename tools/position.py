@@ -34,7 +34,7 @@ class Positions:
 
     def __init__(self) -> None:
         self._frames: dict[str, _Frame] = {}
-        self._calls: dict[tuple[str, str], str] = {}
+        self._calls: dict[tuple[str, str], list[str]] = {}
         self._lock = threading.Lock()
 
     def enter(self, metadata: Mapping[str, Any], run_id: UUID, parent: UUID | None) -> None:
@@ -88,7 +88,10 @@ class Positions:
         # By path, not by namespace: namespaces hold task ids, which a resume from an older checkpoint changes.
         scope = _outer(at.partition("#")[0])
         for index, call_id in enumerate(call_ids):
-            self._calls[scope, call_id] = f"{at}.{index}"
+            known = self._calls.setdefault((scope, call_id), [])
+            if (place := f"{at}.{index}") in known:
+                known.remove(place)
+            known.append(place)
 
     def call(self, ns: str, call_id: str | None) -> str:
         """The position of a tool call: by the reply that asked for it, or as the next own call of its node."""
@@ -96,9 +99,9 @@ class Positions:
             path = self._path(ns)
             scope = path
             while call_id and scope:
-                scope = _outer(scope)
-                if (scope, call_id) in self._calls:
-                    return self._calls[scope, call_id]
+                inner, scope = scope, _outer(scope)
+                if found := _asking(self._calls.get((scope, call_id), ()), inner):
+                    return found
             frame = self._frame(ns)
             if call_id and call_id in frame.seen:
                 return frame.seen[call_id]
@@ -107,6 +110,21 @@ class Positions:
             if call_id:
                 frame.seen[call_id] = at
             return at
+
+
+def _asking(places: Sequence[str], path: str) -> str | None:
+    """Of the replies that used one call id, the newest that node `path` can be answering.
+
+    Some providers use the same ids in every reply; a node that runs again after a crash may find later ones on record.
+    """
+    step = _step(path)
+    before = [p for p in places if step < 0 or (reply := p.partition("#")[0]) == path or _step(reply) < step]
+    return before[-1] if before else None
+
+
+def _step(path: str) -> int:
+    number = path.rpartition("/")[2].rpartition(".")[2].partition("[")[0]
+    return int(number) if number.isdigit() else -1
 
 
 def _outer(path: str) -> str:

@@ -8,20 +8,31 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from uuid import UUID
 
 from ..contracts.budget import Amounts, Budget, Meter
-from ..contracts.digest import canonical, digest
+from ..contracts.digest import canonical, digest_bytes
 from ..contracts.errors import BudgetExceeded, NotFound
 from ..contracts.policy import CompiledPolicy
 from ..contracts.tool import ToolSpec
 from ..ledger.entry import Draft, Entry
-from ..ledger.records import CallJudged, EffectDone, HandoffAsked, ModelFailed, ModelReserved, ModelSettled, Record, ReplyKept
+from ..ledger.records import (
+    CallJudged,
+    EffectDone,
+    HandoffAsked,
+    ModelFailed,
+    ModelReserved,
+    ModelSettled,
+    Record,
+    ReplyKept,
+    ReviewAsked,
+)
 from ..ledger.store import Ledger
 from .position import Positions
 
@@ -55,10 +66,13 @@ class Run:
     meters: dict[str, Meter] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     judged: set[str] = field(default_factory=set)
+    asked: dict[str, ReviewAsked] = field(default_factory=dict)
     verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
     notes: list[Future[list[Entry]]] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    # What is still out, and how to settle it when the run stops here: model calls that were cancelled.
+    abandon: dict[UUID, Callable[[], None]] = field(default_factory=dict)
 
     @classmethod
     def over(cls, grounds: Grounds, ledger: Ledger, entries: Sequence[Entry]) -> Run:
@@ -88,6 +102,8 @@ class Run:
                     run._spend(record.agent, Amounts(handoffs=1))
                 case EffectDone():
                     run.done.add(record.tool)
+                case ReviewAsked():
+                    run.asked.setdefault(record.review, record)
                 case _:
                     pass
         # A call that was reserved and never settled is taken as spent: the process died while it was out.
@@ -136,28 +152,38 @@ class Run:
             for meter in self._scopes(agent, limits):
                 meter.settle(reserved, used)
 
+    def settle_abandoned(self) -> None:
+        """Settle what is still out although the run stops here."""
+        for settle in list(self.abandon.values()):
+            settle()
+
     # -- the ledger -----------------------------------------------------------------------------------------------
 
-    def _append(self, drafts: Sequence[Draft]) -> Future[list[Entry]]:
-        future = self.ledger.append(self.grounds.run, drafts)
+    def _know(self, key: str | None, record: Record) -> None:
+        """Take a record into what this process knows of the run."""
         with self.lock:
-            for draft in drafts:
-                if draft.key is not None:
-                    self.journal.setdefault(draft.key, draft.record)
-                if isinstance(draft.record, EffectDone):
-                    self.done.add(draft.record.tool)
-                elif isinstance(draft.record, CallJudged):
-                    self.verdicts[draft.record.at] = {
+            if key is not None:
+                self.journal.setdefault(key, record)
+            match record:
+                case EffectDone():
+                    self.done.add(record.tool)
+                case ReviewAsked():
+                    self.asked.setdefault(record.review, record)
+                case CallJudged():
+                    self.verdicts[record.at] = {
                         "run": self.grounds.run,
-                        "agent": draft.record.agent,
-                        "verdict": draft.record.verdict,
-                        "rules": draft.record.rules,
+                        "tool": record.tool,
+                        "verdict": record.verdict,
+                        "rules": record.rules,
                     }
-        return future
+                case _:
+                    pass
 
     def note(self, *drafts: Draft) -> None:
         """Queue records without waiting. They are durable no later than the next one that is waited for."""
-        future = self._append(drafts)
+        future = self.ledger.append(self.grounds.run, drafts, lazy=True)
+        for draft in drafts:
+            self._know(draft.key, draft.record)
         with self.lock:
             self.notes.append(future)
 
@@ -166,27 +192,29 @@ class Run:
             taken, self.notes = self.notes, []
             return taken
 
-    async def write(self, *drafts: Draft) -> list[Entry]:
-        """Write records; returns when they, and all noted before them, are durable. Raises LedgerUnavailable."""
-        before, future = self._settled_notes(), self._append(drafts)
-        entries = await asyncio.wrap_future(future)
+    def _written(self, entries: list[Entry], before: list[Future[list[Entry]]]) -> list[Entry]:
         for noted in before:
             noted.result()  # done: it was queued first
+        # Only now: what could not be made durable must not count as written, not even in this process.
+        for entry in entries:
+            self._know(entry.key, entry.record)
         return entries
+
+    async def write(self, *drafts: Draft) -> list[Entry]:
+        """Write records; returns when they, and all noted before them, are durable. Raises LedgerUnavailable."""
+        before, future = self._settled_notes(), self.ledger.append(self.grounds.run, drafts)
+        return self._written(await asyncio.wrap_future(future), before)
 
     def write_blocking(self, *drafts: Draft) -> list[Entry]:
         """`write` for code outside an event loop."""
-        before, future = self._settled_notes(), self._append(drafts)
-        entries = future.result()
-        for noted in before:
-            noted.result()
-        return entries
+        before, future = self._settled_notes(), self.ledger.append(self.grounds.run, drafts)
+        return self._written(future.result(), before)
 
 
 def payload_of(value: Any) -> tuple[str, bytes]:
     """A JSON value as a payload: its digest and its canonical bytes."""
     body = canonical(value)
-    return digest(value), body
+    return digest_bytes(body), body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

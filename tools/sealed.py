@@ -5,7 +5,8 @@ itself, a pickle is its import path, a subclass is refused. The check stands in 
 `ToolNode` in a hand-made graph and the rest are all the same to it.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations`: LangChain resolves the hints of `_arun` at each call, and strings cost it
+# a fifth of the whole call.
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,7 +15,6 @@ from typing import Any, NoReturn, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 import orjson
-from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool
 from langgraph.config import get_config
@@ -29,10 +29,10 @@ from ..contracts.errors import (
 )
 from ..contracts.tool import Effect, Idempotency, Role, Sensitivity, ToolSpec, Trust
 from .drive import Functions, drive, drive_blocking
-from .function import Reading, read_facts, read_function
-from .gate import Call
+from .function import Reading, check_helper, read_facts, read_function
 from .position import NS
 from .run import active
+from .steps import Call
 from .tracing import annotate
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,7 +50,7 @@ class _Sealed:
         self.spec, self.reading, self.functions = spec, reading, functions
 
 
-_SEALED: WeakKeyDictionary[SealedTool, _Sealed] = WeakKeyDictionary()
+_SEALED: "WeakKeyDictionary[SealedTool, _Sealed]" = WeakKeyDictionary()
 
 
 class SealedTool(BaseTool):
@@ -76,21 +76,27 @@ class SealedTool(BaseTool):
 
     @property
     def spec(self) -> ToolSpec:
-        """Its declaration."""
-        return _SEALED[self].spec
+        """Its declaration. Raises ToolInvalid for a handle that `@tool` did not make."""
+        return self._sealed().spec
 
-    def model_copy(self, **_: Any) -> SealedTool:
+    def _sealed(self) -> _Sealed:
+        sealed = _SEALED.get(self)
+        if sealed is None:
+            raise ToolInvalid(name=self.name, faults=["it was not made by @tool, so there is nothing behind it"])
+        return sealed
+
+    def model_copy(self, **_: Any) -> "SealedTool":
         """The handle itself: there are no copies."""
         return self
 
-    def __copy__(self) -> SealedTool:
+    def __copy__(self) -> "SealedTool":
         return self
 
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> SealedTool:
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> "SealedTool":
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        main = _SEALED[self].functions.main
+        main = self._sealed().functions.main
         if "<locals>" in main.__qualname__:
             raise ToolInvalid(
                 name=self.name, faults=["it is defined in a function, so it has no import path to pickle"]
@@ -122,6 +128,8 @@ class SealedTool(BaseTool):
         sealed, activation, call_id = _SEALED.get(self), active(), _CALL_ID.get()
         if sealed is None or activation is None:
             raise ToolOutsideRun(tool=self.name)
+        # Used up: a call that this tool's own function makes by `_run` must not pass for this call.
+        _CALL_ID.set(None)
         ns = _namespace() or activation.ns
         at = activation.run.positions.call(ns, call_id)
         call = Call(
@@ -134,23 +142,32 @@ class SealedTool(BaseTool):
         )
         return call, sealed.functions, call_id
 
-    def _run(self, *args: Any, run_manager: CallbackManagerForToolRun | None = None, **kwargs: Any) -> Any:
+    # No `run_manager` and no keyword `self`: LangChain, or Python, would take a model's argument of that name for its
+    # own, and the gate would not see it.
+
+    def _run(self, /, *args: Any, **kwargs: Any) -> Any:
         call, functions, call_id = self._call(_named(self.name, args, kwargs))
         try:
             return _shown(drive_blocking(call, functions))
         except _TOLD as error:
             return _told(error, self.name, call_id)
         finally:
-            annotate(run_manager, call.activation.run.verdicts.get(call.at, {}))
+            _traced(call)
 
-    async def _arun(self, *args: Any, run_manager: AsyncCallbackManagerForToolRun | None = None, **kwargs: Any) -> Any:
+    async def _arun(self, /, *args: Any, **kwargs: Any) -> Any:
         call, functions, call_id = self._call(_named(self.name, args, kwargs))
         try:
             return _shown(await drive(call, functions))
         except _TOLD as error:
             return _told(error, self.name, call_id)
         finally:
-            annotate(run_manager, call.activation.run.verdicts.get(call.at, {}))
+            _traced(call)
+
+
+def _traced(call: Call) -> None:
+    verdict = call.activation.run.verdicts.get(call.at)
+    if verdict is not None:
+        annotate(verdict, trace=True)
 
 
 def _named(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,7 +259,7 @@ def tool(
     def declare(main: Callable[..., Any]) -> SealedTool:
         known = name or main.__name__
         faults = []
-        if not _NAME.match(known):
+        if not _NAME.fullmatch(known):
             faults.append("a tool's name is lower case ASCII letters, digits and underscores, at most 63")
         if not (main.__doc__ or "").strip():
             faults.append("it has no docstring, which is what a model reads")
@@ -254,6 +271,8 @@ def tool(
         stray = sorted(set(roles or {}) - set(reading.names))
         if stray:
             raise ToolInvalid(name=known, faults=[f"role for {r!r}, which is no argument" for r in stray])
+        if probe is not None:
+            check_helper(probe, reading, "probe")
         import inspect
 
         spec = ToolSpec(

@@ -1,0 +1,78 @@
+"""What the gate asks its driver to do, one step at a time; and the call that it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..contracts.review import ReviewRequest
+from ..contracts.tool import ToolSpec
+from ..ledger.entry import Draft
+from .function import Reading
+from .run import Activation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Queue records; do not wait."""
+
+    drafts: tuple[Draft, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """Write records and wait until they are durable."""
+
+    drafts: tuple[Draft, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookUp:
+    """Call the tool's facts function. Answered with a mapping."""
+
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Read a payload. Answered with the JSON value."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskPerson:
+    """Interrupt the graph. Answered with a ReviewAnswer."""
+
+    request: ReviewRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execute:
+    """Call the tool's function. Answered with what it returned, as JSON."""
+
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """Ask the tool whether the effect happened. Answered with its outcome, or None."""
+
+    arguments: Mapping[str, Any]
+
+
+Step = Note | Write | LookUp | Load | AskPerson | Execute | Probe
+Steps = Generator[Step, Any, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of a governed tool: who calls, at which position, with which arguments (as they came)."""
+
+    activation: Activation
+    spec: ToolSpec
+    reading: Reading
+    at: str
+    arguments: Mapping[str, Any]
+    has_facts: bool

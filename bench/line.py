@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 from uuid import uuid4
 
+from edgewright import Agent, Contract, Pipeline, Policy, System, tool
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 from pydantic import BaseModel
-
-from edgewright import Agent, Contract, Pipeline, Policy, System, tool
 
 AGENTS = 8
 Durability = Literal["sync", "async"]

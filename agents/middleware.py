@@ -90,8 +90,7 @@ class Governance(AgentMiddleware[Any, Any, Any]):
             target = self._handoffs[call["name"]].target
             if f"handoff:{at}" not in run.journal:  # else a re-execution, counted before
                 one = Amounts(handoffs=1)
-                run.reserve(activation.agent, activation.limits, one)
-                run.settle(activation.agent, activation.limits, one, one)
+                run.spend(activation.agent, activation.limits, one)
             run.note(Draft(record=HandoffAsked(at=at, agent=activation.agent, target=target), key=f"handoff:{at}"))
             answer = ToolMessage(
                 content=f"Handover to {target} noted.", name=call["name"], tool_call_id=str(call["id"])

@@ -43,6 +43,12 @@ async def look_up(customer: str) -> dict[str, Any]:
     return _look_up(customer)
 
 
+async def quiet_agent(work: dict[str, Any]) -> dict[str, Any]:
+    """One agent of the governed line that calls no tool."""
+    _look_up(work["customer"])
+    return {**work, "steps": work["steps"] + 1}
+
+
 async def governed_agent(work: dict[str, Any]) -> dict[str, Any]:
     """One agent of the governed line."""
     await look_up.ainvoke({"customer": work["customer"]})
@@ -56,9 +62,9 @@ POLICY = Policy(
 )
 
 
-def governed(home: Path) -> System:
+def governed(home: Path, function: Callable[..., Any] = governed_agent) -> System:
     """The governed line."""
-    stages = [Agent(f"agent_{i}", version=1, function=governed_agent, tools=[look_up]) for i in range(AGENTS)]
+    stages = [Agent(f"agent_{i}", version=1, function=function, tools=[look_up]) for i in range(AGENTS)]
     contracts = [Contract(Work, version=1)] * (AGENTS + 1)
     line = Pipeline(stages=stages, contracts=contracts)
     return System("line", version=1, topology=line, policy=POLICY, home=home)
@@ -100,6 +106,7 @@ async def measure(rounds: int, many: int) -> dict[str, dict[int, list[float]]]:
     """Microseconds per agent, by variant and number of runs at once; variants take turns within each round."""
     with tempfile.TemporaryDirectory() as folder:
         system = governed(Path(folder) / "home")
+        quiet = governed(Path(folder) / "quiet", quiet_agent)
         async with AsyncSqliteSaver.from_conn_string(str(Path(folder) / "plain.db")) as saver:
             # As stock as it comes, but as durable: WAL with a full fsync, which the governed line has too.
             await saver.conn.execute("PRAGMA journal_mode = WAL")
@@ -120,6 +127,7 @@ async def measure(rounds: int, many: int) -> dict[str, dict[int, list[float]]]:
                 "ungoverned, stock saver, async (default)": ungoverned("async"),
                 "governed, sync": gated("sync"),
                 "governed, async": gated("async"),
+                "governed, sync, without the tool call": lambda: quiet.arun(REQUEST, durability="sync"),
                 "ungoverned, no checkpointer": lambda: bare.ainvoke(dict(REQUEST)),
             }
             found: dict[str, dict[int, list[float]]] = {name: {1: [], many: []} for name in variants}
@@ -131,6 +139,7 @@ async def measure(rounds: int, many: int) -> dict[str, dict[int, list[float]]]:
                     if number % 3 == 0:
                         found[name][many].append(await _timed(run, many))
         system.close()
+        quiet.close()
     return found
 
 

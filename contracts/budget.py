@@ -28,10 +28,24 @@ class Amounts:
     handoffs: int = 0
 
     def __add__(self, other: Amounts) -> Amounts:
-        return Amounts(**{u: getattr(self, u) + getattr(other, u) for u in UNITS})
+        return Amounts(
+            usd=self.usd + other.usd,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            model_calls=self.model_calls + other.model_calls,
+            tool_calls=self.tool_calls + other.tool_calls,
+            handoffs=self.handoffs + other.handoffs,
+        )
 
     def __sub__(self, other: Amounts) -> Amounts:
-        return Amounts(**{u: getattr(self, u) - getattr(other, u) for u in UNITS})
+        return Amounts(
+            usd=self.usd - other.usd,
+            input_tokens=self.input_tokens - other.input_tokens,
+            output_tokens=self.output_tokens - other.output_tokens,
+            model_calls=self.model_calls - other.model_calls,
+            tool_calls=self.tool_calls - other.tool_calls,
+            handoffs=self.handoffs - other.handoffs,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The units that are not zero; dollars as a string."""
@@ -113,17 +127,18 @@ class Meter:
         A negative amount, which would make room, is a ValueError here and when settling.
         """
         _refuse_negative(amounts)
-        used = self.spent + self.reserved
         for unit in UNITS:
             limit, more = getattr(self.budget, unit), getattr(amounts, unit)
-            projected = getattr(used, unit) + more
-            if limit is not None and more > 0 and projected > limit:
+            if limit is None or not more:
+                continue
+            used = getattr(self.spent, unit) + getattr(self.reserved, unit)
+            if used + more > limit:
                 raise BudgetExceeded(
                     scope=self.scope,
                     unit=unit.replace("_", " "),
                     limit=str(limit),
-                    projected=str(projected),
-                    used=str(getattr(used, unit)),
+                    projected=str(used + more),
+                    used=str(used),
                 )
 
     def reserve(self, amounts: Amounts) -> None:

@@ -164,4 +164,6 @@ class CompiledPolicy:
         if result.diagnostics.errors or result.decision == cedarpy.Decision.NoDecision:
             said = "; ".join(result.diagnostics.errors) or "no decision"
             raise ValueError(said)
-        return result.allowed, tuple(self._rules[key] for key in result.diagnostics.reasons)
+        # Cedar names them in any order; records and reviews must not differ by it.
+        rules = sorted((self._rules[key] for key in result.diagnostics.reasons), key=lambda rule: rule.id)
+        return result.allowed, tuple(rules)

@@ -8,14 +8,19 @@ import time
 import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..contracts.errors import LedgerUnavailable
 from .entry import GENESIS, Draft, Entry, decode, encode, link
 from .records import RunEnded, RunStarted
-from .store import RunSummary, status_of, text_of, unchanged
+from .store import Noted, RunSummary, status_of, text_of, unchanged
 
 _WORD = re.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    error: Exception | None
 
 
 class MemoryLedger:
@@ -28,7 +33,7 @@ class MemoryLedger:
         self._payloads: dict[tuple[str, str], bytes] = {}
         self._closed = False
 
-    def append(self, run: str, drafts: Sequence[Draft], *, lazy: bool = False) -> Future[list[Entry]]:
+    def append(self, run: str, drafts: Sequence[Draft]) -> Future[list[Entry]]:
         """See `Ledger.append`; the future is done when it returns."""
         future: Future[list[Entry]] = Future()
         with self._lock:
@@ -39,6 +44,14 @@ class MemoryLedger:
             except Exception as error:  # noqa: BLE001 - the future carries it to the writer
                 future.set_exception(error)
         return future
+
+    def note(self, run: str, drafts: Sequence[Draft]) -> Noted:
+        """See `Ledger.note`."""
+        try:
+            self.append(run, drafts).result()
+        except Exception as error:  # noqa: BLE001 - whoever waits next finds it
+            return _Noted(error)
+        return _Noted(None)
 
     def _append(self, run: str, drafts: Sequence[Draft]) -> list[Entry]:
         bodies = [encode(d.record) for d in drafts]  # may raise, as the next does: before anything is changed

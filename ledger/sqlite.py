@@ -14,7 +14,7 @@ import sqlite_utils
 
 from ..contracts.errors import LedgerCorrupt
 from .entry import GENESIS, Draft, Entry, decode, encode, link
-from .store import RunSummary, status_of, text_of, unchanged
+from .store import Noted, RunSummary, status_of, text_of, unchanged
 from .writer import GroupCommitWriter, connect
 
 _COLUMNS = "run, seq, time, kind, key, body, previous, hash"
@@ -38,7 +38,7 @@ class SqliteLedger:
         self._read_conn = connect(self.path)
         self._db = sqlite_utils.Database(self._read_conn)
 
-    def append(self, run: str, drafts: Sequence[Draft], *, lazy: bool = False) -> Future[list[Entry]]:
+    def append(self, run: str, drafts: Sequence[Draft]) -> Future[list[Entry]]:
         """See `Ledger.append`."""
         try:
             bodies = [encode(d.record) for d in drafts]
@@ -46,7 +46,12 @@ class SqliteLedger:
             failed: Future[list[Entry]] = Future()
             failed.set_exception(error)
             return failed
-        return self.writer.submit(lambda conn: self._append(conn, run, drafts, bodies), lazy=lazy)
+        return self.writer.submit(lambda conn: self._append(conn, run, drafts, bodies))
+
+    def note(self, run: str, drafts: Sequence[Draft]) -> Noted:
+        """See `Ledger.note`."""
+        # Encoded by the writer: what is not JSON fails there, alone, and is found by whoever waits next.
+        return self.writer.post(lambda conn: self._append(conn, run, drafts, [encode(d.record) for d in drafts]))
 
     def _append(
         self, conn: sqlite3.Connection, run: str, drafts: Sequence[Draft], bodies: Sequence[bytes]

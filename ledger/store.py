@@ -26,6 +26,15 @@ class RunSummary:
     records: int
 
 
+class Noted(Protocol):
+    """Drafts that nobody waits for. `error` is known once anything queued later is durable; None is well."""
+
+    @property
+    def error(self) -> Exception | None:
+        """Why they could not be made durable."""
+        ...
+
+
 class Ledger(Protocol):
     """Append-only, chained per run. Safe to use from any thread.
 
@@ -34,11 +43,12 @@ class Ledger(Protocol):
     in which they were queued. Reads see what is durable, and block: call them off the event loop.
     """
 
-    def append(self, run: str, drafts: Sequence[Draft], *, lazy: bool = False) -> Future[list[Entry]]:
-        """Queue drafts for a run. The future raises LedgerUnavailable if they cannot be made durable.
+    def append(self, run: str, drafts: Sequence[Draft]) -> Future[list[Entry]]:
+        """Queue drafts for a run. The future raises LedgerUnavailable if they cannot be made durable."""
+        ...
 
-        With `lazy`, nobody waits for them soon: they may wait a moment to share the commit of what comes next.
-        """
+    def note(self, run: str, drafts: Sequence[Draft]) -> Noted:
+        """Queue drafts that nobody waits for: they may wait a moment to share the commit of what comes next."""
         ...
 
     def entries(self, run: str) -> list[Entry]:

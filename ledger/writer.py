@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -87,10 +87,10 @@ def _use_wal(conn: sqlite3.Connection) -> None:
 
 @dataclass(slots=True)
 class _Waiting:
-    """A job and who waits for it: a thread, or a future of an event loop."""
+    """A job and who waits for it: a thread, a future of an event loop, or nobody."""
 
     job: Job
-    future: Future[Any] | asyncio.Future[Any]
+    future: Future[Any] | asyncio.Future[Any] | None
     loop: asyncio.AbstractEventLoop | None
     lazy: bool
     result: Any = None
@@ -111,8 +111,11 @@ class GroupCommitWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._conn = opened(path)
         self._data_version = 0
-        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
-        self._closing = threading.Lock()
+        self._jobs: deque[_Waiting] = deque()
+        # One token per reason to wake up, True for a hurry: a lazy job wakes the thread at most once per commit.
+        self._wake: SimpleQueue[bool] = SimpleQueue()
+        self._woken = False
+        self._lock = threading.Lock()
         self._closed = False
         # A daemon: a program that forgot close() still ends; what it was answered for is durable anyway.
         self._thread = threading.Thread(target=self._serve, name="edgewright-writer", daemon=True)
@@ -138,49 +141,53 @@ class GroupCommitWriter:
         self._put(_Waiting(job, future, loop, lazy))
         return future
 
+    def post(self, job: Job) -> _Waiting:
+        """Queue a lazy job that nobody waits for; its `error` is set with its commit."""
+        waiting = _Waiting(job, None, None, True)
+        self._put(waiting)
+        return waiting
+
     def _put(self, waiting: _Waiting) -> None:
-        with self._closing:
+        with self._lock:
             if not self._closed:
-                self._queue.put(waiting)
+                self._jobs.append(waiting)
+                if not (waiting.lazy and self._woken):
+                    self._woken = True
+                    self._wake.put(not waiting.lazy)
                 return
-        waiting.future.set_exception(LedgerUnavailable(where=self.where, cause="it is closed"))
+        waiting.error = LedgerUnavailable(where=self.where, cause="it is closed")
+        _resolve([waiting])
 
     def close(self) -> None:
         """Finish what is queued and close the connection."""
-        with self._closing:
+        with self._lock:
             if self._closed:
                 return
             self._closed = True
-            self._queue.put(None)
+            self._wake.put(True)
         self._thread.join()
 
     def _serve(self) -> None:
-        open_ = True
-        while open_:
-            batch, open_ = self._gather()
-            if batch and not self._commit(batch):
-                for waiting in batch:
-                    self._commit([waiting])
-            _answer(batch)
+        while True:
+            hurry = self._wake.get()
+            if not hurry:
+                with suppress(Empty):
+                    self._wake.get(timeout=LINGER)
+            while batch := self._taken():
+                if not self._commit(batch):
+                    for waiting in batch:
+                        self._commit([waiting])
+                _answer(batch)
+            with self._lock:
+                if self._closed and not self._jobs:
+                    break
         self._conn.close()
 
-    def _gather(self) -> tuple[list[_Waiting], bool]:
-        """The next batch: all that is queued, and whether more can come. Lazy jobs alone are waited with."""
-        item = self._queue.get()
-        batch: list[_Waiting] = []
-        until = time.monotonic() + LINGER
-        while item is not None:
-            batch.append(item)
-            if len(batch) >= MAX_BATCH:
-                return batch, True
-            try:
-                if all(w.lazy for w in batch):
-                    item = self._queue.get(timeout=max(until - time.monotonic(), 0))
-                else:
-                    item = self._queue.get_nowait()
-            except Empty:
-                return batch, True
-        return batch, False
+    def _taken(self) -> list[_Waiting]:
+        """The next batch, in order. When nothing is left, the next job wakes the thread again."""
+        with self._lock:
+            self._woken = bool(self._jobs)
+            return [self._jobs.popleft() for _ in range(min(len(self._jobs), MAX_BATCH))]
 
     def _commit(self, batch: list[_Waiting]) -> bool:
         """One transaction. On failure nothing of it stays; alone in its batch, a job keeps its failure."""
@@ -229,6 +236,8 @@ def _answer(batch: list[_Waiting]) -> None:
 
 def _resolve(group: list[_Waiting]) -> None:
     for waiting in group:
+        if waiting.future is None:
+            continue
         with suppress(InvalidStateError, asyncio.InvalidStateError):  # cancelled by who waited, perhaps just now
             if waiting.error is not None:
                 waiting.future.set_exception(waiting.error)

@@ -70,7 +70,8 @@ async def drive(call: Call, functions: Functions) -> Any:
             made = function(**arguments)
         else:
             made = asyncio.to_thread(function, **arguments)
-        return await asyncio.wait_for(made, call.spec.timeout)
+        async with asyncio.timeout(call.spec.timeout):
+            return await made
 
     async def do(step: Step) -> Any:
         match step:

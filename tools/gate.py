@@ -220,12 +220,11 @@ def _executed(call: Call, arguments: Mapping[str, Any], *, intend: bool = True) 
     if call.at not in run.judged:
         one = Amounts(tool_calls=1)
         try:
-            run.reserve(call.activation.agent, limits, one)
+            run.spend(call.activation.agent, limits, one)
         except BudgetExceeded as error:
             verdict = Deny(rules=(Rule(id="budget"),), reasons=(str(error),))
             yield from _record(call, arguments, {}, verdict)
             raise
-        run.settle(call.activation.agent, limits, one, one)
         run.judged.add(call.at)
     if spec.changes_world and intend:
         body = payload_of(dict(arguments))

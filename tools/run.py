@@ -9,7 +9,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -33,7 +32,7 @@ from ..ledger.records import (
     ReplyKept,
     ReviewAsked,
 )
-from ..ledger.store import Ledger
+from ..ledger.store import Ledger, Noted
 from .position import Positions
 
 R = TypeVar("R")
@@ -69,7 +68,7 @@ class Run:
     asked: dict[str, ReviewAsked] = field(default_factory=dict)
     verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
-    notes: list[Future[list[Entry]]] = field(default_factory=list)
+    notes: list[Noted] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
     # What is still out, and how to settle it when the run stops here: model calls that were cancelled.
     abandon: dict[UUID, Callable[[], None]] = field(default_factory=dict)
@@ -115,12 +114,16 @@ class Run:
         for meter in self._scopes(agent, Budget()):
             meter.spent = meter.spent + amounts
 
-    def _scopes(self, agent: str, limits: Budget) -> list[Meter]:
-        run = self.meters.setdefault("run", Meter("run", self.grounds.budget))
-        own = self.meters.setdefault(f"agent {agent}", Meter(f"agent {agent}", limits))
-        if own.budget != limits and limits != Budget():
+    def _scopes(self, agent: str, limits: Budget) -> tuple[Meter, Meter]:
+        run, name = self.meters.get("run"), f"agent {agent}"
+        if run is None:
+            run = self.meters["run"] = Meter("run", self.grounds.budget)
+        own = self.meters.get(name)
+        if own is None:
+            own = self.meters[name] = Meter(name, limits)
+        elif own.budget is not limits and limits != Budget():
             own.budget = limits
-        return [run, own]
+        return run, own
 
     @property
     def spent(self) -> Amounts:
@@ -145,6 +148,12 @@ class Run:
                     )
             for meter in scopes:
                 meter.reserve(amounts)
+
+    def spend(self, agent: str, limits: Budget, amounts: Amounts) -> None:
+        """Reserve and settle at once, for what costs no more than was reserved. Raises BudgetExceeded."""
+        with self.lock:
+            self.reserve(agent, limits, amounts)
+            self.settle(agent, limits, amounts, amounts)
 
     def settle(self, agent: str, limits: Budget, reserved: Amounts, used: Amounts) -> None:
         """Replace a reservation by what was used."""
@@ -181,20 +190,21 @@ class Run:
 
     def note(self, *drafts: Draft) -> None:
         """Queue records without waiting. They are durable no later than the next one that is waited for."""
-        future = self.ledger.append(self.grounds.run, drafts, lazy=True)
+        noted = self.ledger.note(self.grounds.run, drafts)
         for draft in drafts:
             self._know(draft.key, draft.record)
         with self.lock:
-            self.notes.append(future)
+            self.notes.append(noted)
 
-    def _settled_notes(self) -> list[Future[list[Entry]]]:
+    def _settled_notes(self) -> list[Noted]:
         with self.lock:
             taken, self.notes = self.notes, []
             return taken
 
-    def _written(self, entries: list[Entry], before: list[Future[list[Entry]]]) -> list[Entry]:
-        for noted in before:
-            noted.result()  # done: it was queued first
+    def _written(self, entries: list[Entry], before: list[Noted]) -> list[Entry]:
+        for noted in before:  # all of them settled: they were queued first
+            if noted.error is not None:
+                raise noted.error
         # Only now: what could not be made durable must not count as written, not even in this process.
         for entry in entries:
             self._know(entry.key, entry.record)

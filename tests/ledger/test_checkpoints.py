@@ -246,9 +246,9 @@ def test_a_put_is_answered_after_the_commit_of_it_and_of_all_records_before_it(
 ) -> None:
     reader = sqlite3.connect(ledger.path, isolation_level=None)
     for i in range(30):
-        noted = ledger.append("run", [draft(str(i))], lazy=True)
+        noted = ledger.note("run", [draft(str(i))])
         stored = saved(saver, i)
-        assert noted.done()
+        assert noted.error is None
         assert reader.execute("SELECT count(*) FROM records").fetchone()[0] == i + 1
         chosen = stored["configurable"]["checkpoint_id"]
         assert reader.execute("SELECT 1 FROM checkpoints WHERE checkpoint_id = ?", (chosen,)).fetchone()

@@ -11,7 +11,14 @@ import orjson
 import pytest
 from edgewright.contracts.errors import LedgerCorrupt, LedgerUnavailable
 from edgewright.ledger.entry import Draft, verify
-from edgewright.ledger.records import AgentStarted, ContractPassed, ReviewAnswered, ReviewAsked, RunResumed
+from edgewright.ledger.records import (
+    AgentStarted,
+    ContractPassed,
+    EffectReused,
+    ReviewAnswered,
+    ReviewAsked,
+    RunResumed,
+)
 from edgewright.ledger.store import Ledger
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -48,9 +55,14 @@ def test_an_unknown_run_is_empty(ledger: Ledger) -> None:
 
 
 def test_entries_are_in_the_order_of_appends(ledger: Ledger) -> None:
-    futures = [ledger.append("run", [draft(f"{i}.0"), draft(f"{i}.1")], lazy=i % 3 == 0) for i in range(50)]
-    for future in futures:
-        future.result(WAIT)
+    for i in range(50):
+        pair = [draft(f"{i}.0"), draft(f"{i}.1")]
+        if i % 3:
+            ledger.note("run", pair)
+        else:
+            last = ledger.append("run", pair)
+    last.result(WAIT)
+    write(ledger, "other", draft("after them all"))
     assert texts(ledger) == [f"{i}.{j}" for i in range(50) for j in (0, 1)]
     assert [e.seq for e in ledger.entries("run")] == list(range(100))
 
@@ -356,14 +368,26 @@ def test_a_run_that_never_began_is_not_listed(ledger: Ledger) -> None:
     assert len(ledger.entries("run")) == 1
 
 
+def test_a_note_that_cannot_be_kept_says_why_once_what_follows_is_durable(ledger: Ledger) -> None:
+    bad = ledger.note("run", [Draft(record=EffectReused(effect="e", tool=object()))])  # type: ignore[arg-type]
+    good = ledger.note("run", [draft("good")])
+    write(ledger, "run", draft("after"))
+    assert isinstance(bad.error, TypeError)
+    assert good.error is None
+    assert texts(ledger) == ["good", "after"]
+
+
 # -- closing ----------------------------------------------------------------------------------------------------
 
 
 def test_closing_finishes_what_is_queued_and_refuses_what_comes_later(ledger: Ledger) -> None:
-    futures = [ledger.append("run", [draft(str(i))], lazy=True) for i in range(40)]
+    noted = [ledger.note("run", [draft(str(i))]) for i in range(40)]
+    futures = [ledger.append("run", [draft(str(i))]) for i in range(40, 50)]
     ledger.close()
     ledger.close()
-    assert [f.result(WAIT)[0].seq for f in futures] == list(range(40))
+    assert [n.error for n in noted] == [None] * 40
+    assert [f.result(WAIT)[0].seq for f in futures] == list(range(40, 50))
+    assert isinstance(ledger.note("run", [draft("late")]).error, LedgerUnavailable)
     late = ledger.append("run", [draft("late")])
     with pytest.raises(LedgerUnavailable, match="closed"):
         late.result(WAIT)

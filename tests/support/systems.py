@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from edgewright import (
@@ -26,7 +27,7 @@ from edgewright.ledger.checkpoints import safe_serializer
 from edgewright.ledger.entry import Draft, Entry
 from edgewright.ledger.memory import MemoryLedger
 from edgewright.ledger.records import Record
-from edgewright.ledger.store import Ledger, RunSummary
+from edgewright.ledger.store import Ledger, Noted, RunSummary
 from edgewright.tools.sealed import SealedTool
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
@@ -172,13 +173,18 @@ class FailingLedger:
     def __init__(self, *kinds: type[Any]) -> None:
         self._inner, self.kinds = MemoryLedger(), kinds
 
-    def append(self, run: str, drafts: Sequence[Draft], *, lazy: bool = False) -> Future[list[Entry]]:
+    def note(self, run: str, drafts: Sequence[Draft]) -> Noted:
+        """As the ledger's; fails for drafts of the chosen kinds."""
+        error = self.append(run, drafts).exception()
+        return SimpleNamespace(error=error)
+
+    def append(self, run: str, drafts: Sequence[Draft]) -> Future[list[Entry]]:
         """As the ledger's; fails for drafts of the chosen kinds."""
         if any(isinstance(d.record, self.kinds) for d in drafts):
             failed: Future[list[Entry]] = Future()
             failed.set_exception(LedgerUnavailable(where="test", cause="the disk is full"))
             return failed
-        return self._inner.append(run, drafts, lazy=lazy)
+        return self._inner.append(run, drafts)
 
     def entries(self, run: str) -> list[Entry]:
         """As the ledger's."""

@@ -283,14 +283,14 @@ async def test_an_outcome_that_could_not_be_recorded_is_unknown_and_not_repeated
 class _Rival(FailingLedger):
     """A ledger on which another process is always a moment earlier with its intent."""
 
-    def append(self, run: str, drafts: Any, *, lazy: bool = False) -> Any:
+    def append(self, run: str, drafts: Any) -> Any:
         for draft in drafts:
             if isinstance(draft.record, EffectIntended):
                 theirs = EffectIntended(
                     effect=draft.record.effect, tool="wire", arguments=draft.record.arguments, idempotency="none"
                 )
                 super().append(run, [Draft(record=theirs, key=draft.key, payloads=draft.payloads)])
-        return super().append(run, drafts, lazy=lazy)
+        return super().append(run, drafts)
 
 
 async def test_of_two_processes_that_drive_one_run_only_the_first_to_intend_an_effect_does_it() -> None:

@@ -25,7 +25,7 @@ from ..examples.customer_support.system import DATABASE, build
 from ..examples.customer_support.tickets import Case, Kind, load_tickets, summary
 from ..ledger.entry import verify
 
-_GROUPS: tuple[tuple[Kind, str], ...] = (("seen", "written before the rules"), ("unseen", "written after, unseen"))
+_GROUPS: tuple[tuple[Kind, str], ...] = (("seen", "seen by the rules' author"), ("unseen", "unseen, written after"))
 AT_ONCE = 16
 
 

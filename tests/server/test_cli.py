@@ -226,5 +226,5 @@ def test_the_demo_agrees_with_its_ledger_and_repeats_no_effect(run: Run, home: P
 def test_the_demo_shows_its_figures_and_what_to_type_next(run: Run, home: Path) -> None:
     code, out, _ = run("demo", "--limit", "3")
     assert code == 0
-    for told in ("written after, unseen", "reviews asked", "calls denied", "notional", "agree", "explain", "Offline"):
+    for told in ("unseen, written after", "reviews asked", "calls denied", "notional", "agree", "explain", "Offline"):
         assert told in out

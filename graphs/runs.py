@@ -135,8 +135,10 @@ class Runs:
         """Record a run's end and let it go; returns when all of its records are durable."""
         run.settle_abandoned()
         record = RunEnded(status=status, reason=reason, response=response, spent=run.spent.as_json())
-        await run.write(Draft(record=record, payloads=((response, payload),) if response else ()))
-        self.let_go(run.grounds.run)
+        try:
+            await run.write(Draft(record=record, payloads=((response, payload),) if response else ()))
+        finally:  # what could not be written must not live on here: only the ledger knows what is so
+            self.let_go(run.grounds.run)
 
 
 def _interrupted(entries: list[Entry]) -> bool:

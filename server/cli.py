@@ -55,6 +55,7 @@ def _json(value: Any) -> None:
 def demo(
     limit: Annotated[int | None, typer.Option(help="At most so many tickets of each group.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier demos first.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only compare the database with the ledger.")] = False,
     json: Json = False,
 ) -> None:
     """Run the customer support example on its tickets, and prove what it did."""
@@ -62,6 +63,13 @@ def demo(
 
     settings = Settings()
     home = settings.home / "demo"
+    if check:
+        agreement = play.compared(home)
+        if json:
+            _json({**asdict(agreement), "holds": agreement.holds})
+        else:
+            out.print(play.verdict(agreement))
+        raise typer.Exit(0 if agreement.holds else 1)
     if fresh and home.exists():
         shutil.rmtree(home)
     with _bar("tickets", quiet=json) as ended:

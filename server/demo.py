@@ -18,11 +18,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ..contracts.budget import Amounts
+from ..contracts.errors import NotFound
 from ..examples.customer_support.agreement import Agreement, agreement
 from ..examples.customer_support.database import HelpDesk
 from ..examples.customer_support.play import Played, play
 from ..examples.customer_support.system import DATABASE, build
 from ..examples.customer_support.tickets import Case, Kind, load_tickets, summary
+from ..graphs.home import FILE
 from ..ledger.entry import verify
 
 _GROUPS: tuple[tuple[Kind, str], ...] = (("seen", "seen by the rules' author"), ("unseen", "unseen, written after"))
@@ -68,6 +70,17 @@ class Demo:
             "agreement": {**asdict(self.agreement), "holds": self.agreement.holds},
             "tickets": [asdict(p.score) | {"run": p.run, "specialist": p.route} for p in self.all],
         }
+
+
+def compared(home: Path) -> Agreement:
+    """Compare the demo's database with its ledger, running nothing. Raises NotFound where no demo ran."""
+    if not (home / DATABASE).is_file() or not (home / FILE).is_file():
+        raise NotFound(kind="demo", name=str(home))
+    system = build(home)
+    try:
+        return agreement(system, HelpDesk.open(home / DATABASE))
+    finally:
+        system.close()
 
 
 async def run_demo(
@@ -136,16 +149,7 @@ def shown(demo: Demo) -> RenderableType:
         "time", f"{demo.seconds:.1f} s, {AT_ONCE} tickets at once" + (f"; {before} had ended before" if before else "")
     )
     figures.add_row("ledger", f"{demo.records:,} records in {len(demo.all)} chains, each verified")
-    rows = ", ".join(f"{n} {kind}" for kind, n in sorted(demo.agreement.rows.items())) or "no effects"
-    total = sum(demo.agreement.rows.values())
-    verdict = (
-        Text.assemble(
-            ("✓ ", "green"), f"database and ledger agree on {total} effects, each exactly once in both\n  {rows}"
-        )
-        if demo.agreement.holds
-        else Text(f"✗ database and ledger DISAGREE: {demo.agreement}", "bold red")
-    )
-    parts: list[RenderableType] = [table, figures, verdict]
+    parts: list[RenderableType] = [table, figures, verdict(demo.agreement)]
     if offline:
         parts.append(
             Text("Offline: rules play the model. With a provider's key in the environment, the same on a model:", "dim")
@@ -153,6 +157,16 @@ def shown(demo: Demo) -> RenderableType:
         parts.append(Text(f"  EDGEWRIGHT_MODEL=openai:gpt-4.1-mini {program()} demo --fresh", "dim"))
     parts += [Text(f"✗ ticket {p.score.case}: {p.problem}", "red") for p in demo.all if p.problem]
     return Group(*parts, Text(), next_steps(demo))
+
+
+def verdict(found: Agreement) -> Text:
+    """Whether database and ledger agree, in a line or two."""
+    if not found.holds:
+        return Text(f"✗ database and ledger DISAGREE: {found}", "bold red")
+    rows = ", ".join(f"{n} {kind}" for kind, n in sorted(found.rows.items())) or "no effects"
+    total = sum(found.rows.values())
+    said = f"database and ledger agree on {total} effects, each exactly once in both\n  {rows}"
+    return Text.assemble(("✓ ", "green"), said)
 
 
 def program() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -221,6 +222,19 @@ def test_the_demo_agrees_with_its_ledger_and_repeats_no_effect(run: Run, home: P
     assert second["ran_before"] == 10
     assert second["agreement"]["rows"] == first["agreement"]["rows"]
     assert second["ledger_records"] == first["ledger_records"]
+
+
+def test_a_row_that_no_effect_made_is_found(run: Run, home: Path) -> None:
+    assert run("demo", "--check")[0] == 2
+    assert run("demo", "--limit", "5")[0] == 0
+    code, out, _ = run("demo", "--check")
+    assert (code, "agree" in out) == (0, True)
+    with sqlite3.connect(home / "demo" / "help_desk.db") as database:
+        database.execute("INSERT INTO resets SELECT 'nobody/1', login, '2026-03-16' FROM logins LIMIT 1")
+    database.close()
+    code, out, _ = run("demo", "--check", "--json")
+    assert code == 1
+    assert json.loads(out)["not_on_ledger"] == ["resets nobody/1"]
 
 
 def test_the_demo_shows_its_figures_and_what_to_type_next(run: Run, home: Path) -> None:

@@ -99,7 +99,7 @@ class Contract:
         faults += [f"{k}={v!r} is a string, not a list of strings" for k, v in lists.items() if isinstance(v, str)]
         if version < 1:
             faults.append(f"version {version} is not a positive number")
-        if not _NAME.match(model.__name__):
+        if not _NAME.fullmatch(model.__name__):
             faults.append(f"model name {model.__name__!r} is not a plain identifier")
         if faults:
             raise ContractInvalid(name=model.__name__, faults=faults)

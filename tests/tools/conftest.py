@@ -1,0 +1,5 @@
+"""Each test of a tool finds nothing paid and the world as it is declared."""
+
+from support.payments import fresh
+
+__all__ = ["fresh"]

@@ -51,7 +51,7 @@ async def quiet_agent(work: dict[str, Any]) -> dict[str, Any]:
 
 async def governed_agent(work: dict[str, Any]) -> dict[str, Any]:
     """One agent of the governed line."""
-    await look_up.ainvoke({"customer": work["customer"]})
+    await look_up.call({"customer": work["customer"]})
     return {**work, "steps": work["steps"] + 1}
 
 

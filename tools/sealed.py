@@ -163,6 +163,28 @@ class SealedTool(BaseTool):
         finally:
             _traced(call)
 
+    async def call(self, arguments: Mapping[str, Any]) -> Any:
+        """Call it from code: through the same gate, without LangChain's tool run around it (no span of its own).
+
+        Args:
+            arguments: JSON values by name, checked as strictly as a model's.
+
+        Returns:
+            What the tool returned, as JSON values, now or the first time.
+
+        Raises:
+            ToolOutsideRun, CallDenied, CallRejected, BudgetExceeded, ToolRefusal, ToolFailed, LedgerUnavailable.
+        """
+        token = _CALL_ID.set(None)
+        try:
+            call, functions, _ = self._call(dict(arguments))
+            try:
+                return await drive(call, functions)
+            finally:
+                _traced(call)
+        finally:
+            _CALL_ID.reset(token)
+
 
 def _traced(call: Call) -> None:
     verdict = call.activation.run.verdicts.get(call.at)

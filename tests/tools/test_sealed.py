@@ -65,7 +65,8 @@ WAYS: dict[str, Callable[[BaseTool], Any]] = {
     "abatch": lambda t: t.abatch([A]),
     "stream": lambda t: list(t.stream(A)),
     "astream": lambda t: _all(t.astream(A)),
-    "call": lambda t: t.with_config(tags=["x"]).invoke(A),
+    "with_config": lambda t: t.with_config(tags=["x"]).invoke(A),
+    "call": lambda t: t.call(A),  # type: ignore[attr-defined]
     "with_retry": lambda t: t.with_retry(stop_after_attempt=2, wait_exponential_jitter=False).invoke(A),
     "pipe": lambda t: (t | str).invoke(A),
     "as_tool bound": lambda t: t.bind().invoke(A),
@@ -374,6 +375,13 @@ async def test_an_argument_named_like_pythons_or_langchains_own_is_seen_and_deni
     [judged] = of_kind(system, only_run(system), CallJudged)
     assert (judged.verdict, judged.rules) == ("deny", ["arguments.schema"])
     assert not done
+
+
+async def test_code_that_calls_gets_the_value_and_the_error_not_their_text() -> None:
+    ran = await inside(lambda: pay.call(A), pay)
+    assert ran.value == {"paid": 5}
+    refused = await inside(lambda: pay.call({"cents": "5"}), pay)
+    assert isinstance(refused.error, CallDenied)
 
 
 async def test_positional_arguments_are_refused() -> None:

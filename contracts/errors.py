@@ -28,7 +28,8 @@ The hierarchy::
     │   ├── LedgerCorrupt        the chain does not verify
     │   └── LedgerVersion        the file is of another version and cannot be upgraded
     ├── NotFound                 a run, thread or system that does not exist
-    └── ThreadBusy               one run at a time per thread
+    ├── ThreadBusy               one run at a time per thread
+    └── ThreadWaiting            a thread waits for reviews, and takes nothing else
 
 Each error carries its facts as attributes and says in its message which thing, which rule and what to do.
 """
@@ -318,3 +319,12 @@ class ThreadBusy(EdgewrightError):
 
     def __init__(self, *, thread: str) -> None:
         super().__init__(thread=thread)
+
+
+class ThreadWaiting(EdgewrightError):
+    """A thread waits for a person; a new request would leave that question behind. Facts: `thread`, `open`."""
+
+    template = "thread {thread} waits for an answer to review {open}; answer it first, or use another thread"
+
+    def __init__(self, *, thread: str, open: Sequence[str]) -> None:
+        super().__init__(thread=thread, open=tuple(open))

@@ -23,7 +23,7 @@ from langgraph.types import Command, Interrupt
 from ..contracts.budget import Budget
 from ..contracts.digest import digest
 from ..contracts.edge import START
-from ..contracts.errors import NotFound, ReviewInvalid, ThreadBusy, TopologyInvalid
+from ..contracts.errors import NotFound, ReviewInvalid, ThreadBusy, ThreadWaiting, TopologyInvalid
 from ..contracts.policy import CompiledPolicy, Policy
 from ..contracts.review import ReviewAnswer, ReviewRequest
 from ..ledger.store import Ledger
@@ -201,10 +201,12 @@ class System:
 
         Raises:
             ContractViolation: the request does not fit; nothing was begun.
-            ThreadBusy: the thread is running.
+            ThreadBusy, ThreadWaiting: the thread is running, or waits for a review.
             Whatever stopped the run; the ledger has its end.
         """
         with self.admitted(request) as given:
+            if thread is not None and (waiting := await self._standing_of(thread)).reviews:
+                raise ThreadWaiting(thread=thread, open=[r.id for r in waiting.reviews])
             return await self._drive(given, thread or str(uuid4()), durability, config)
 
     @contextmanager
@@ -248,9 +250,15 @@ class System:
             if given is None and not found.run:
                 raise NotFound(kind="run on thread", name=thread)
             return await self._drive(given, thread, durability, config)
-        for review in answers:
-            if review not in found.interrupts:
-                raise ReviewInvalid(review=review, detail="is not open on this thread", open=list(found.interrupts))
+        asked = {r.id: r for r in found.reviews}
+        for review, answer in answers.items():
+            if review not in asked:
+                raise ReviewInvalid(review=review, detail="is not open on this thread", open=list(asked))
+            if asked[review].kind == "handoff" and answer.decision == "approve":
+                fault = "a payload that breaks its contract can be edited or rejected, not approved"
+                raise ReviewInvalid(review=review, detail=fault, open=list(asked))
+            if answer.decision == "edit" and answer.arguments is None:
+                raise ReviewInvalid(review=review, detail="an edit needs arguments", open=list(asked))
         resume = {found.interrupts[r]: a.model_dump(mode="json") | {"review": r} for r, a in answers.items()}
         return await self._drive(Command(resume=resume), thread, durability, config)
 

@@ -121,7 +121,10 @@ class SqliteLedger:
         """See `Ledger.payload`."""
         sql = "SELECT body FROM payloads WHERE run = ? AND digest = ?"
         row = self._read(lambda db: db.execute(sql, [run, digest]).fetchone())
-        return unchanged(run, digest, bytes(row[0])) if row else None
+        if row is None:
+            return None
+        body = row[0] if isinstance(row[0], bytes) else str(row[0]).encode()  # another type: somebody was at it
+        return unchanged(run, digest, body)
 
     def search(self, text: str, *, limit: int = 50) -> list[str]:
         """See `Ledger.search`; SQLite FTS5. New records are indexed first, through the writer."""

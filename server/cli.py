@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -45,6 +46,13 @@ def main() -> None:
         else:
             show.failure(err, error)
         raise SystemExit(2) from None
+    except (OSError, sqlite3.Error) as error:
+        where = f" (EDGEWRIGHT_HOME is {Settings().home})"
+        if "--json" in sys.argv:
+            _json({"error": type(error).__name__, "message": str(error) + where, "facts": {}})
+        else:
+            err.print(plain(f"{type(error).__name__}: {error}{where}"), markup=False)
+        raise SystemExit(2) from None
 
 
 def _json(value: Any) -> None:
@@ -53,7 +61,7 @@ def _json(value: Any) -> None:
 
 @app.command()
 def demo(
-    limit: Annotated[int | None, typer.Option(help="At most so many tickets of each group.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many tickets of each group.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier demos first.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only compare the database with the ledger.")] = False,
     json: Json = False,
@@ -80,7 +88,7 @@ def demo(
         _json(found.as_json())
     else:
         out.print(play.shown(found))
-    if not found.agreement.holds:
+    if not found.agreement.holds or any(p.problem for p in found.all):
         raise typer.Exit(1)
 
 
@@ -164,6 +172,8 @@ def _shown(system: str, result: RunResult) -> None:
         asked = orjson.dumps(review.arguments).decode()
         out.print(plain(f"review {review.id}: {review.agent} wants {review.tool or review.edge} {asked}"), markup=False)
         out.print(plain(f"  because {why}"), markup=False)
+        if review.facts:
+            out.print(plain(f"  knowing {orjson.dumps(review.facts).decode()}"), markup=False)
         command = f"edgewright run {system} --thread {result.thread} --answer {review.id}=approve:REASON"
         out.print(f"  answer with: {command}", markup=False, soft_wrap=True)
 
@@ -245,19 +255,12 @@ def check(json: Json = False, project: Folder = HERE) -> None:
     systems = load_all(project)
     home = Settings().home
     chains, broken = 0, list[str]()
-    if (home / FILE).is_file():
-        place = Home(home)
-        ledger = place.open()[0]
-        runs = ledger.runs(limit=1_000_000)
-        with _bar("chains", quiet=json) as ended:
-            for count, summary in enumerate(runs, 1):
-                try:
-                    verify(summary.run, ledger.entries(summary.run))
-                    chains += 1
-                except LedgerCorrupt as error:
-                    broken.append(str(error))
-                ended(count, len(runs))
-        place.close()
+    for folder in (home, home / "demo"):
+        if (folder / FILE).is_file():
+            place = Home(folder)
+            found = _verified(place.open()[0], quiet=json)
+            place.close()
+            chains, broken = chains + found[0], broken + found[1]
     if json:
         _json({"systems": [_facts(s) for s in systems.values()], "chains": chains, "broken": broken})
     else:
@@ -270,6 +273,23 @@ def check(json: Json = False, project: Folder = HERE) -> None:
             out.print(plain(fault), markup=False, style="red")
     if broken:
         raise typer.Exit(1)
+
+
+def _verified(ledger: Ledger, *, quiet: bool) -> tuple[int, list[str]]:
+    """How many chains verify, payloads included, and what is wrong with the others."""
+    chains, broken, runs = 0, list[str](), ledger.runs(limit=1_000_000)
+    with _bar("chains", quiet=quiet) as ended:
+        for count, summary in enumerate(runs, 1):
+            run = summary.run
+            try:
+                entries = ledger.entries(run)
+                verify(run, entries)
+                transcript(entries, lambda digest, run=run: ledger.payload(run, digest))  # type: ignore[misc]
+                chains += 1
+            except LedgerCorrupt as error:
+                broken.append(str(error))
+            ended(count, len(runs))
+    return chains, broken
 
 
 def _facts(served: Served) -> dict[str, Any]:

@@ -18,14 +18,17 @@ from rich.table import Table
 from rich.text import Text
 
 from ..contracts.budget import Amounts
-from ..contracts.errors import NotFound
+from ..contracts.errors import NotFound, ProjectInvalid
 from ..examples.customer_support.agreement import Agreement, agreement
 from ..examples.customer_support.database import HelpDesk
 from ..examples.customer_support.play import Played, play
 from ..examples.customer_support.system import DATABASE, build
 from ..examples.customer_support.tickets import Case, Kind, load_tickets, summary
 from ..graphs.home import FILE
+from ..graphs.system import System
 from ..ledger.entry import verify
+from ..ledger.records import ModelReserved
+from ..ledger.transcript import plain
 
 _GROUPS: tuple[tuple[Kind, str], ...] = (("seen", "seen by the rules' author"), ("unseen", "unseen, written after"))
 AT_ONCE = 16
@@ -83,6 +86,16 @@ def compared(home: Path) -> Agreement:
         system.close()
 
 
+def _same_model(system: System, home: Path) -> None:
+    """Refuse to tell the runs of one model as those of another."""
+    for newest in system.ledger.runs(limit=1):
+        played = {e.record.model for e in system.ledger.entries(newest.run) if isinstance(e.record, ModelReserved)}
+        chosen = system.specs["triage"].model
+        if other := played - {chosen}:
+            fault = f"holds runs played by {', '.join(other)}, not {chosen}; add --fresh to forget them"
+            raise ProjectInvalid(name=str(home), faults=[fault])
+
+
 async def run_demo(
     home: Path, *, model: str | None, environment: str, limit: int | None, ended: Callable[[int, int], None]
 ) -> Demo:
@@ -94,6 +107,7 @@ async def run_demo(
     """
     system = build(home, model=model, environment=environment)
     desk = HelpDesk.open(home / DATABASE)
+    _same_model(system, home)
     cases: dict[Kind, Sequence[Case]] = {kind: load_tickets(kind)[:limit] for kind, _ in _GROUPS}
     total, count, gate = sum(map(len, cases.values())), 0, asyncio.Semaphore(AT_ONCE)
     ended(0, total)
@@ -155,7 +169,12 @@ def shown(demo: Demo) -> RenderableType:
             Text("Offline: rules play the model. With a provider's key in the environment, the same on a model:", "dim")
         )
         parts.append(Text(f"  EDGEWRIGHT_MODEL=openai:gpt-4.1-mini {program()} demo --fresh", "dim"))
-    parts += [Text(f"✗ ticket {p.score.case}: {p.problem}", "red") for p in demo.all if p.problem]
+    failed = [p for p in demo.all if p.problem]
+    parts += [Text(f"✗ ticket {p.score.case}: {plain(p.problem, cut=160)}", "red") for p in failed[:5]]
+    if failed:
+        parts.append(
+            Text(f"✗ {len(failed)} runs failed; after mending the cause: {program()} demo --fresh", "bold red")
+        )
     return Group(*parts, Text(), next_steps(demo))
 
 

@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..contracts.errors import ContractViolation, EdgewrightError, NotFound, ReviewInvalid, ThreadBusy
+from ..contracts.errors import ContractViolation, EdgewrightError, NotFound, ReviewInvalid, ThreadBusy, ThreadWaiting
 from . import view
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -25,6 +25,7 @@ _MENDABLE: dict[type[EdgewrightError], int] = {
     ReviewInvalid: 422,
     NotFound: 404,
     ThreadBusy: 409,
+    ThreadWaiting: 409,
 }
 log = logging.getLogger("edgewright.server")
 

@@ -39,8 +39,10 @@ def project_graphs(folder: Path) -> tuple[Mapping[str, str], Path | None]:
         ProjectInvalid: the file is not readable JSON, or has no `graphs`.
     """
     path = folder / FILE
-    if not path.is_file():
+    if not path.exists() and folder == Path():
         return BUILT_IN, None
+    if not path.is_file():
+        raise ProjectInvalid(name=str(path), faults=["there is no such file; name a folder that holds one"])
     try:
         config = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
@@ -79,7 +81,7 @@ def load_served(name: str, folder: Path) -> Served:
             found = found()
     except EdgewrightError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         fault = f"graph {name!r} ({specs[name]}) cannot be loaded: {type(error).__name__}: {error}"
         raise ProjectInvalid(name=where, faults=[fault]) from error
     if isinstance(found, System):

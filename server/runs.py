@@ -18,7 +18,7 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command, StateSnapshot
 
 from ..contracts.edge import START
-from ..contracts.errors import ThreadBusy
+from ..contracts.errors import ThreadBusy, ThreadWaiting
 from ..graphs.home import Home
 from ..graphs.state import REQUEST, RUN
 from . import view
@@ -120,9 +120,11 @@ class Dispatcher:
             self._may_answer(served)
             found = (await self.state(served, thread)).interrupts
             return Command(resume=addressed(found, body.command.resume, governed=served.system is not None))
-        if body.input is not None:
-            return _request(served, body.input)
         snapshot = await self.state(served, thread)
+        if body.input is not None:
+            if snapshot.interrupts:
+                raise ThreadWaiting(thread=thread, open=[i.id for i in snapshot.interrupts])
+            return _request(served, body.input)
         if snapshot.interrupts:
             raise refused("command.resume", "is missing; the thread waits for an answer")
         if not snapshot.next:

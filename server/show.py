@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -68,7 +69,8 @@ def headline(run: str, entries: Sequence[Entry], verified: int | None, fault: st
     status = ended[-1].status if ended else "not ended"
     first = Text.assemble(("run ", "dim"), (run, "bold"), "  ", plain(started.system if started else "?"), "  ")
     first.append(status, "green" if status == "completed" else "bold red")
-    first.append(f"  {entries[-1].time - entries[0].time:.2f} s")
+    began = datetime.fromtimestamp(entries[0].time, UTC).isoformat(" ", "seconds")
+    first.append(f"  {entries[-1].time - entries[0].time:.2f} s, began {began}")
     chain = f"chain of {verified} records verified" if verified is not None else f"CHAIN BROKEN: {fault}"
     second = Text(chain, "green" if verified is not None else "bold red")
     if ended and ended[-1].spent:

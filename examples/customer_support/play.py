@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID, uuid5
 
-from edgewright import EdgewrightError, System
+from edgewright import System
 
 from .agents import triage
 from .database import HelpDesk
@@ -63,8 +63,8 @@ async def play(system: System, desk: HelpDesk, case: Case) -> Played:
             while result.status == "waiting":
                 answers = {request.id: review(request) for request in result.reviews}
                 result = await system.aresume(thread, answers)
-        except EdgewrightError as error:
-            problem = str(error)
+        except Exception as error:  # noqa: BLE001 - a provider that fails spoils its ticket, not the others
+            problem = f"{type(error).__name__}: {error}"
     return await asyncio.to_thread(_played, system, desk, case, thread, before, problem)
 
 

@@ -224,6 +224,60 @@ def test_the_demo_agrees_with_its_ledger_and_repeats_no_effect(run: Run, home: P
     assert second["ledger_records"] == first["ledger_records"]
 
 
+def test_runs_of_one_model_are_not_told_as_those_of_another(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("demo", "--limit", "1")[0] == 0
+    monkeypatch.setenv("EDGEWRIGHT_MODEL", "openai:gpt-4.1-mini")
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    code, _, err = run("demo", "--limit", "1")
+    assert (code, "offline:customer_support" in err, "--fresh" in err) == (2, True, True)
+
+
+def test_a_provider_that_cannot_be_reached_is_said_in_a_line_a_ticket(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEWRIGHT_MODEL", "openai:gpt-4.1-mini")
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    code, out, err = run("demo", "--limit", "1")
+    assert code == 1
+    assert "2 runs failed" in out
+    assert "--fresh" in out
+    assert "Traceback" not in out + err
+
+
+def test_a_new_request_does_not_leave_an_open_question_behind(run: Run, home: Path) -> None:
+    ticket = {"sender": "C-1015", "channel": "portal", "text": "Please cancel my mobile line right now."}
+    waiting = json.loads(run("run", "customer_support", json.dumps(ticket), "--json")[1])
+    code, _, err = run("run", "customer_support", json.dumps(GOOD), "--thread", waiting["thread"])
+    assert (code, "ThreadWaiting" in err) == (2, True)
+    again = json.loads(run("run", "customer_support", "--thread", waiting["thread"], "--json")[1])
+    assert [r["id"] for r in again["reviews"]] == [waiting["reviews"][0]["id"]]
+
+
+@pytest.mark.parametrize("module", ["import sys; sys.exit(0)", "1/0", "graph = 7"])
+def test_a_module_that_gives_no_graph_is_never_a_success(run: Run, tmp_path: Path, module: str) -> None:
+    project(tmp_path, module)
+    code, _, err = run("check")
+    assert (code, "ProjectInvalid" in err) == (2, True)
+
+
+def test_a_project_that_is_not_there_is_not_checked_in_silence(run: Run, tmp_path: Path) -> None:
+    assert run("check", "--project", str(tmp_path / "nowhere"))[0] == 2
+
+
+def test_check_finds_a_payload_that_was_changed(run: Run, home: Path) -> None:
+    assert run("demo", "--limit", "1")[0] == 0
+    assert json.loads(run("check", "--json")[1])["chains"] == 2
+    with sqlite3.connect(home / "demo" / FILE) as database:
+        database.execute("UPDATE payloads SET body = replace(CAST(body AS TEXT), 'C-1', 'C-2')")
+    database.close()
+    code, out, _ = run("check", "--json")
+    assert code == 1
+    assert json.loads(out)["broken"]
+
+
 def test_a_row_that_no_effect_made_is_found(run: Run, home: Path) -> None:
     assert run("demo", "--check")[0] == 2
     assert run("demo", "--limit", "5")[0] == 0

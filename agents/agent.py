@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..contracts.errors import AgentInvalid, HandoffConflict
 from ..tools.function import source_digest
 from ..tools.run import Activation
 from ..tools.sealed import SealedTool
-from .handoff import handoff_name, handoff_tools
+from .handoff import handoff_tools
 from .middleware import Governance
 from .models import model_id, resolve_model
 
@@ -202,11 +202,3 @@ class CompiledAgent:
         if isinstance(result, Handoff):
             return Offer(target=result.target, payload=dict(result.payload))
         return Offer(target=self.targets[0], payload=result)
-
-    @property
-    def handoff_names(self) -> tuple[str, ...]:
-        """The names of the tools by which it hands over."""
-        return tuple(handoff_name(t) for t in self.targets)
-
-
-AgentFunction = Callable[[dict[str, Any]], Awaitable[Any] | Any]

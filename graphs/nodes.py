@@ -18,7 +18,7 @@ from langgraph.types import Command, interrupt
 from ..agents.agent import CompiledAgent
 from ..contracts.contract import Crossing
 from ..contracts.digest import digest
-from ..contracts.edge import END, START, Edge
+from ..contracts.edge import END, Edge
 from ..contracts.errors import BudgetExceeded, ContractViolation, TopologyInvalid
 from ..contracts.review import ReviewAnswer, ReviewRequest, binding_of
 from ..ledger.entry import Draft
@@ -262,6 +262,3 @@ def review_node(edges: dict[tuple[str, str], Edge], runs: Runs) -> Node:
             return Command(update={"offer": {**offer, "payload": answer.arguments}}, goto=edge.node)
 
     return ask_person
-
-
-__all__ = ["START", "Node", "agent_node", "contract_node", "entry_node", "review_node"]

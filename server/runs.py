@@ -240,6 +240,3 @@ def _foreign(given: Any) -> str:
         return "holds a message that is not the user's"
     children = given.values() if isinstance(given, dict) else given if isinstance(given, list) else ()
     return next((fault for child in children if (fault := _foreign(child))), "")
-
-
-__all__ = ["DEVELOPMENT", "GOVERNED_MODES", "Dispatcher", "Live"]

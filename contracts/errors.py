@@ -9,6 +9,8 @@ The hierarchy::
     │   ├── AgentInvalid
     │   ├── TopologyInvalid
     │   ├── PolicyInvalid
+    │   ├── DetectorInvalid
+    │   ├── LockInvalid          a lock that cannot be read
     │   └── ProjectInvalid       langgraph.json and what it names
     ├── GateError                a gate said no, while running
     │   ├── ContractViolation
@@ -18,17 +20,29 @@ The hierarchy::
     │   ├── BudgetExceeded
     │   ├── CostUnknown
     │   ├── ModelOutsideRun
-    │   └── HandoffConflict
+    │   ├── HandoffConflict
+    │   ├── SummaryFailed        who sums a talk up for an edge gave no summary
+    │   ├── SharedWriteInvalid
+    │   ├── WriteConflict        two agents wrote one shared key at once, or on what had changed
+    │   ├── RecordRefusal        a shared record does not let a call or a write through; nothing was done
+    │   │   ├── RecordBusy       another effect holds it
+    │   │   ├── RecordConflict   it changed since it was read
+    │   │   └── RecordUnknown    nobody knows whether another effect changed it
+    │   └── ReadRefused          what a reader asks for would show what no contract lets pass
     ├── ToolRefusal              a tool's own business refusal; nothing was done
     ├── ToolFailed               a tool raised
     ├── EffectConflict           a re-execution asked for something else under the same key
+    ├── StoreInvalid             a store was asked for what it cannot do
     ├── ReviewInvalid            an answer that fits no open question
     ├── LedgerError
     │   ├── LedgerUnavailable    a record could not be made durable
     │   ├── LedgerCorrupt        the chain does not verify
-    │   └── LedgerVersion        the file is of another version and cannot be upgraded
+    │   ├── LedgerVersion        the file is of another version and cannot be upgraded
+    │   ├── LedgerKey            what the file has sealed cannot be opened with the key that is there
+    │   └── CheckpointCorrupt    a checkpoint is not as it was sealed
     ├── NotFound                 a run, thread or system that does not exist
     ├── ThreadBusy               one run at a time per thread
+    ├── SystemChanged            a thread in flight began under another version
     └── ThreadWaiting            a thread waits for reviews, and takes nothing else
 
 Each error carries its facts as attributes and says in its message which thing, which rule and what to do.
@@ -125,6 +139,18 @@ class PolicyInvalid(DefinitionError):
     what = "policy"
 
 
+class DetectorInvalid(DefinitionError, LookupError):
+    """A detector that does not exist is named, or one that cannot be used is declared."""
+
+    what = "detector"
+
+
+class LockInvalid(DefinitionError):
+    """A lock is not JSON, is not a lock, or is of a version that this program does not know."""
+
+    what = "lock"
+
+
 class ProjectInvalid(DefinitionError):
     """`langgraph.json`, or something it names, cannot be used."""
 
@@ -146,6 +172,16 @@ class ContractViolation(GateError):
     def __init__(self, *, contract: str, edge: str, faults: Sequence[str]) -> None:
         self.contract, self.edge = contract, edge
         super().__init__(contract=contract, edge=edge, faults=tuple(faults))
+
+
+class SummaryFailed(GateError):
+    """The agent that sums a talk up gave no summary. Facts: `edge`, `by`, `faults` (field: rule; never a value)."""
+
+    template = "agent {by!r} gave no summary for {edge}: {faults}"
+
+    def __init__(self, *, edge: str, by: str, faults: Sequence[str]) -> None:
+        self.edge, self.by = edge, by
+        super().__init__(edge=edge, by=by, faults=tuple(faults))
 
 
 class CallDenied(GateError):
@@ -221,6 +257,92 @@ class HandoffConflict(GateError):
 
     def __init__(self, *, agent: str, targets: Sequence[str]) -> None:
         super().__init__(agent=agent, targets=tuple(targets))
+
+
+class SharedWriteInvalid(GateError):
+    """An agent writes shared state that is not its to write, or of another type. Facts: `key`, `writer`, `faults`."""
+
+    template = "agent {writer!r} cannot write shared key {key!r}: {faults}"
+
+    def __init__(self, *, key: str, writer: str, faults: Sequence[str]) -> None:
+        super().__init__(key=key, writer=writer, faults=tuple(faults))
+
+
+class WriteConflict(GateError):
+    """Two writes of one shared key cannot both count. Facts: `key`, `first`, `second` (the writers), `why`."""
+
+    template = (
+        "shared key {key!r} of agents {first!r} and {second!r} {why}; give it a reducer, one writer, "
+        "or on_conflict='retry'"
+    )
+
+    def __init__(self, *, key: str, first: str, second: str, why: str) -> None:
+        super().__init__(key=key, first=first, second=second, why=why)
+
+
+class ReadRefused(GateError):
+    """A read or a write of a governed graph that goes round its contracts. Facts: `what`, `remedy`."""
+
+    template = "{what} is refused on a governed graph: {remedy}"
+
+    def __init__(self, *, what: str, remedy: str) -> None:
+        super().__init__(what=what, remedy=remedy)
+
+
+class RecordRefusal(GateError):
+    """A shared record does not let a call, or a write, through. Nothing was done.
+
+    Facts of all of them: `record` (its kind), who is in the way (`system`, `agent`, `run`), `asked` (who was refused).
+    """
+
+
+class RecordBusy(RecordRefusal):
+    """Another effect holds a shared record, and it did not end in time."""
+
+    template = (
+        "record {record!r} is being changed by agent {agent!r} of system {system} in run {run}; what {asked} asked for "
+        "was not done: try again when that is done"
+    )
+
+    def __init__(self, *, record: str, system: str, agent: str, run: str, asked: str) -> None:
+        super().__init__(record=record, system=system, agent=agent, run=run, asked=asked)
+
+
+class RecordConflict(RecordRefusal):
+    """A shared record changed since it was read. Further facts: `read` and `found`, its versions then and now.
+
+    `read` is 0 for what was not there when it was looked for, or was never looked for.
+    """
+
+    template = (
+        "record {record!r} was changed by agent {agent!r} of system {system} in run {run} since {asked} read it "
+        "(version {read} then, {found} now); nothing was done: read it again, and decide on what it says now"
+    )
+
+    def __init__(self, *, record: str, system: str, agent: str, run: str, asked: str, read: int, found: int) -> None:
+        super().__init__(record=record, system=system, agent=agent, run=run, asked=asked, read=read, found=found)
+
+
+class RecordUnknown(RecordRefusal):
+    """An effect of another call on a shared record began, and nobody knows whether it happened."""
+
+    template = (
+        "record {record!r} may have been changed by agent {agent!r} of system {system} in run {run}: how that effect "
+        "ended is not known, so what {asked} asked for was not done; do not try again: resuming that run settles it, "
+        "or an operator looks at the record and clears it (`ledger.shared.release`)"
+    )
+
+    def __init__(self, *, record: str, system: str, agent: str, run: str, asked: str) -> None:
+        super().__init__(record=record, system=system, agent=agent, run=run, asked=asked)
+
+
+class StoreInvalid(EdgewrightError):
+    """A store cannot do what was asked of it. Facts: `operation`, `detail`."""
+
+    template = "store {operation}: {detail}"
+
+    def __init__(self, *, operation: str, detail: str) -> None:
+        super().__init__(operation=operation, detail=detail)
 
 
 class ToolRefusal(EdgewrightError):
@@ -299,6 +421,27 @@ class LedgerVersion(LedgerError):
         super().__init__(where=where, found=found, known=known, remedy=remedy)
 
 
+class LedgerKey(LedgerError):
+    """The key of a ledger file is missing, or is another one. Facts: `where`, `key_file`, `fault`, `remedy`."""
+
+    template = "the ledger at {where} cannot be opened: {fault} (key file {key_file}); {remedy}"
+
+    def __init__(self, *, where: str, key_file: str, fault: str, remedy: str) -> None:
+        super().__init__(where=where, key_file=key_file, fault=fault, remedy=remedy)
+
+
+class CheckpointCorrupt(LedgerError):
+    """A checkpoint, or a write to it, is not as it was sealed. Facts: `thread`, `checkpoint`, `fault`."""
+
+    template = (
+        "thread {thread}, checkpoint {checkpoint}: {fault}, so nothing goes on from it; "
+        "restore the file from a backup, or use another thread"
+    )
+
+    def __init__(self, *, thread: str, checkpoint: str, fault: str) -> None:
+        super().__init__(thread=thread, checkpoint=checkpoint, fault=fault)
+
+
 class NotFound(EdgewrightError):
     """Something named does not exist. Facts: `kind`, `name`, `known`."""
 
@@ -319,6 +462,21 @@ class ThreadBusy(EdgewrightError):
 
     def __init__(self, *, thread: str) -> None:
         super().__init__(thread=thread)
+
+
+class SystemChanged(EdgewrightError):
+    """A thread in flight began under another version of its system, and cannot go on under this one.
+
+    Facts: `thread`, `run`, `system`, `before` and `now` (digests), `reasons` (what changed; a sentence each).
+    """
+
+    template = (
+        "run {run} on thread {thread} began under {system} {before:.12}, which is {now:.12} now: {reasons}; "
+        "load the old version beside this one to let it end there, or start a new thread"
+    )
+
+    def __init__(self, *, thread: str, run: str, system: str, before: str, now: str, reasons: Sequence[str]) -> None:
+        super().__init__(thread=thread, run=run, system=system, before=before, now=now, reasons=tuple(reasons))
 
 
 class ThreadWaiting(EdgewrightError):

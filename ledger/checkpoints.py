@@ -2,6 +2,10 @@
 
 A checkpoint and the records before it share a commit, and a put is answered only after it. Reads go through the
 stock saver's own code on a connection of their own, in a thread.
+
+Every blob is sealed with the home key and bound to its row (`ledger/sealing.py`). LangGraph's `EncryptedSerializer`
+would not do: it loads a row that is not encrypted, and does not know which row it loads. So the reading connection
+has views in the place of the tables, which add each row's place to its type, and the serialiser checks it.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from cryptography.exceptions import InvalidTag
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     WRITES_IDX_MAP,
@@ -29,6 +34,8 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
+from ..contracts.errors import CheckpointCorrupt
+from .sealing import TABLES, Keyring, Part, open_row, place, place_in_sql, seal_row
 from .sqlite import SqliteLedger
 from .writer import connect
 
@@ -46,8 +53,30 @@ def safe_serializer() -> JsonPlusSerializer:
     return JsonPlusSerializer(allowed_msgpack_modules=None, pickle_fallback=False)
 
 
+class _Opening(JsonPlusSerializer):
+    """Loads what is sealed, and nothing else; a row's type begins with its place."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        super().__init__(allowed_msgpack_modules=None, pickle_fallback=False)
+        self._keyring = keyring
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """The value. Raises CheckpointCorrupt."""
+        at, kind = data[0].rsplit(" ", 1)
+        try:
+            opened = open_row(self._keyring, at, kind, data[1])
+        except InvalidTag:
+            thread, _, checkpoint = (bytes.fromhex(part).decode(errors="replace") for part in at.split(" ")[1:4])
+            fault = "was changed after it was written" if "+" in kind else "is not sealed"
+            raise CheckpointCorrupt(thread=thread, checkpoint=checkpoint, fault=fault) from None
+        return super().loads_typed(opened)
+
+
 class LedgerSaver(AsyncSqliteSaver):
-    """A checkpoint saver on the ledger's file and queue. Usable from any event loop, and from none."""
+    """A checkpoint saver on the ledger's file and queue. Usable from any event loop, and from none.
+
+    Reading raises CheckpointCorrupt for a row that this ledger did not seal, or that was changed or moved since.
+    """
 
     def __init__(self, ledger: SqliteLedger) -> None:
         # Not the parent's __init__: that binds to one event loop and to a connection we do not write through.
@@ -55,7 +84,10 @@ class LedgerSaver(AsyncSqliteSaver):
         self.jsonplus_serde = safe_serializer()
         self.is_setup = True
         self._ledger = ledger
-        self._reader = SqliteSaver(connect(ledger.path), serde=self.serde)
+        self._keyring = ledger.keyring
+        conn = connect(ledger.path)
+        _show_places(conn)
+        self._reader = SqliteSaver(conn, serde=_Opening(self._keyring))
         self._reader.is_setup = True
         self._reads = ThreadPoolExecutor(1, thread_name_prefix="edgewright-reader")
         self._closed = threading.Event()
@@ -80,13 +112,16 @@ class LedgerSaver(AsyncSqliteSaver):
     ) -> tuple[_Job, RunnableConfig]:
         where = config["configurable"]
         thread, ns = str(where["thread_id"]), where["checkpoint_ns"]
-        kind, body = self.serde.dumps_typed(checkpoint)
         notes = json.dumps(get_checkpoint_metadata(config, metadata), ensure_ascii=False).encode("utf-8", "ignore")
-        row = (thread, ns, checkpoint["id"], where.get("checkpoint_id"), kind, body, notes)
+        key = (thread, ns, checkpoint["id"], where.get("checkpoint_id"))
+        row = (*key, *self._sealed("checkpoints", (*key, notes), checkpoint), notes)
         saved: RunnableConfig = {
             "configurable": {"thread_id": thread, "checkpoint_ns": ns, "checkpoint_id": checkpoint["id"]}
         }
         return lambda conn: _discard(conn.execute(_PUT, row)), saved
+
+    def _sealed(self, table: str, key: Sequence[Part], value: Any) -> tuple[str, bytes]:
+        return seal_row(self._keyring, place(table, key), *self.serde.dumps_typed(value))
 
     def _put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
@@ -95,10 +130,8 @@ class LedgerSaver(AsyncSqliteSaver):
         # As upstream: special channels (errors, interrupts, resumes) replace, ordinary writes are kept as first made.
         verb = "INSERT OR REPLACE " if all(w[0] in WRITES_IDX_MAP for w in writes) else "INSERT OR IGNORE "
         base = (str(where["thread_id"]), str(where["checkpoint_ns"]), str(where["checkpoint_id"]), task_id, task_path)
-        rows = [
-            (*base, WRITES_IDX_MAP.get(channel, index), channel, *self.serde.dumps_typed(value))
-            for index, (channel, value) in enumerate(writes)
-        ]
+        keys = [(*base, WRITES_IDX_MAP.get(channel, index), channel) for index, (channel, _) in enumerate(writes)]
+        rows = [(*key, *self._sealed("writes", key, value)) for key, (_, value) in zip(keys, writes, strict=True)]
         return lambda conn: _discard(conn.executemany(verb + _WRITE, rows))
 
     async def aput(
@@ -199,6 +232,13 @@ class LedgerSaver(AsyncSqliteSaver):
     ) -> Iterator[CheckpointTuple]:
         """`alist`, blocking."""
         yield from self._reader.list(config, filter=filter, before=before, limit=limit)
+
+
+def _show_places(conn: sqlite3.Connection) -> None:
+    for table, blob, columns in TABLES:
+        kind = f"{place_in_sql(table, columns)} || ' ' || coalesce(type, '')"
+        shown = f"SELECT {', '.join(columns)}, {blob}, {kind} AS type FROM main.{table}"  # noqa: S608 - constants
+        conn.execute(f"CREATE TEMP VIEW {table} AS {shown}")
 
 
 def _deleting(thread_id: str) -> _Job:

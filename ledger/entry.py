@@ -5,14 +5,33 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import orjson
 
 from ..contracts.errors import LedgerCorrupt
 from .records import RECORDS, Record
+from .shared import Step
 
 GENESIS = "0" * 64
 _OPTIONS = orjson.OPT_SORT_KEYS
+
+
+class Payload(NamedTuple):
+    """Content that is stored beside the chain. `ledger/sealing.py` makes them.
+
+    Attributes:
+        ref: what a record calls it: the SHA-256 of `body`, or `k:` and a digest keyed per run where `exact` is given.
+        body: canonical JSON, as any reader may see it.
+        exact: what it was before it was redacted, for re-execution only; None where nothing was redacted.
+    """
+
+    ref: str
+    body: bytes
+    exact: bytes | None = None
+
+    def __repr__(self) -> str:  # a traceback or a log line must not say what was redacted
+        return f"Payload({self.ref!r}, {len(self.body)} bytes{'' if self.exact is None else ', redacted'})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,12 +40,15 @@ class Draft:
 
     Attributes:
         key: unique in the run, or None. A second draft of one key is not written; its writer gets the first entry.
-        payloads: content by digest, stored beside the chain.
+        payloads: stored with the record; a pair is a `Payload` of which nothing was redacted.
+        shared: what becomes of a shared record in the same transaction. If that is refused, nothing of the append is
+            written; if the key was there before, nothing becomes of it.
     """
 
     record: Record
     key: str | None = None
-    payloads: tuple[tuple[str, bytes], ...] = ()
+    payloads: tuple[Payload | tuple[str, bytes], ...] = ()
+    shared: Step | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -10,9 +11,12 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
-from ..contracts.errors import LedgerUnavailable
-from .entry import GENESIS, Draft, Entry, decode, encode, link
-from .records import RunEnded, RunStarted
+from ..contracts.errors import LedgerUnavailable, NotFound
+from .entry import GENESIS, Draft, Entry, Payload, decode, encode, link
+from .records import PayloadsErased, RunEnded, RunStarted
+from .sealing import KEY_BYTES, RUN_KEY, Keyring, fits, key_first
+from .shared import filled, wake_settled
+from .shared_memory import MemoryShared
 from .store import Noted, RunSummary, status_of, text_of, unchanged
 
 _WORD = re.compile(r"[^\W_]+")
@@ -30,8 +34,11 @@ class MemoryLedger:
         self._lock = threading.Lock()
         self._runs: dict[str, list[Entry]] = {}
         self._keys: dict[tuple[str, str], Entry] = {}
-        self._payloads: dict[tuple[str, str], bytes] = {}
+        self._payloads: dict[str, dict[str, Payload]] = {}
+        self.keyring = Keyring(os.urandom(KEY_BYTES))
+        self._definitions: dict[str, bytes] = {}
         self._closed = False
+        self.shared = MemoryShared(self._lock, self.append, lambda: self._closed)
 
     def append(self, run: str, drafts: Sequence[Draft]) -> Future[list[Entry]]:
         """See `Ledger.append`; the future is done when it returns."""
@@ -43,6 +50,8 @@ class MemoryLedger:
                 future.set_result(self._append(run, drafts))
             except Exception as error:  # noqa: BLE001 - the future carries it to the writer
                 future.set_exception(error)
+        if future.exception() is None:
+            wake_settled(d.shared for d in drafts)
         return future
 
     def note(self, run: str, drafts: Sequence[Draft]) -> Noted:
@@ -54,8 +63,11 @@ class MemoryLedger:
         return _Noted(None)
 
     def _append(self, run: str, drafts: Sequence[Draft]) -> list[Entry]:
+        table = self.shared.table()
+        drafts = filled(drafts, lambda key: (run, key) in self._keys, table, time.time())
         bodies = [encode(d.record) for d in drafts]  # may raise, as the next does: before anything is changed
         link(GENESIS, run, 0, 0.0, "", "".join(d.key or "" for d in drafts), b"")
+        fresh = self._fresh(run, drafts)
         entries = self._runs.setdefault(run, [])
         out = []
         for draft, body in zip(drafts, bodies, strict=True):
@@ -77,10 +89,25 @@ class MemoryLedger:
             entries.append(entry)
             if draft.key is not None:
                 self._keys[run, draft.key] = entry
-            for digest, content in draft.payloads:
-                self._payloads.setdefault((run, digest), content)
             out.append(replace(entry, record=draft.record))
+        self._payloads.setdefault(run, {}).update(fresh)
+        table.commit()
         return out
+
+    def _fresh(self, run: str, drafts: Sequence[Draft]) -> dict[str, Payload]:
+        """The payloads that the drafts add to the run's. Raises LedgerUnavailable."""
+        known, fresh, seen = self._payloads.get(run, {}), dict[str, Payload](), set[str]()
+        for draft in drafts:
+            if draft.key is not None:
+                if draft.key in seen or (run, draft.key) in self._keys:
+                    continue
+                seen.add(draft.key)
+            for item in key_first(draft.payloads):
+                own = known.get(RUN_KEY) or fresh.get(RUN_KEY)
+                fits(item, own and own.body, run=run, where="memory")
+                if item.ref not in known:
+                    fresh.setdefault(item.ref, item)
+        return fresh
 
     def entries(self, run: str) -> list[Entry]:
         """See `Ledger.entries`."""
@@ -94,11 +121,51 @@ class MemoryLedger:
         chosen = [s for s in found if thread is None or s.thread == thread]
         return sorted(chosen, key=lambda s: (-s.started, s.run))[:limit]
 
-    def payload(self, run: str, digest: str) -> bytes | None:
-        """See `Ledger.payload`."""
+    def run_key(self, run: str) -> bytes | None:
+        """See `Ledger.run_key`."""
         with self._lock:
-            body = self._payloads.get((run, digest))
-        return None if body is None else unchanged(run, digest, body)
+            found = self._payloads.get(run, {}).get(RUN_KEY)
+        return None if found is None else found.body
+
+    def payload(self, run: str, ref: str) -> bytes | None:
+        """See `Ledger.payload`."""
+        found = self._found(run, ref)
+        return None if found is None else found.body
+
+    def exact(self, run: str, ref: str) -> bytes | None:
+        """See `Ledger.exact`."""
+        found = self._found(run, ref)
+        return None if found is None else found.body if found.exact is None else found.exact
+
+    def _found(self, run: str, ref: str) -> Payload | None:
+        with self._lock:
+            found = None if ref == RUN_KEY else self._payloads.get(run, {}).get(ref)
+        if found is not None and found.exact is None:
+            unchanged(run, ref, found.body)
+        return found
+
+    def define(self, digest: str, body: bytes) -> None:
+        """See `Ledger.define`."""
+        with self._lock:
+            self._definitions.setdefault(digest, body)
+
+    def definition(self, digest: str) -> bytes | None:
+        """See `Ledger.definition`."""
+        with self._lock:
+            return self._definitions.get(digest)
+
+    def erase(self, run: str, *, by: str, reason: str = "") -> None:
+        """See `Ledger.erase`."""
+        with self._lock:
+            if self._closed:
+                raise LedgerUnavailable(where="memory", cause="it is closed")
+            if not self._runs.get(run):
+                raise NotFound(kind="run", name=run)
+            contents = self._payloads.get(run, {})
+            record = PayloadsErased(payloads=len(contents.keys() - {RUN_KEY}), by=by, reason=reason)
+            encode(record)  # may raise: before anything is erased
+            self._payloads[run] = {}
+            self._append(run, [Draft(record=record)])
 
     def search(self, text: str, *, limit: int = 50) -> list[str]:
         """See `Ledger.search`; words are compared without case, ranked by how often they occur."""
@@ -107,7 +174,7 @@ class MemoryLedger:
         with self._lock:
             for run, entries in self._runs.items():
                 held = [f"{e.kind} {text_of(e.body)}" for e in entries]
-                held += [text_of(c) for (r, _), c in self._payloads.items() if r == run]
+                held += [text_of(p.body) for p in self._payloads.get(run, {}).values() if p.ref != RUN_KEY]
                 whole = _words("\n".join(held))
                 if words and all(w in whole for w in words):
                     scores[run] = sum(whole.count(w) for w in words)

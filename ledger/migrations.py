@@ -72,7 +72,39 @@ def _reading(db: sqlite_utils.Database) -> None:
     db.table("search_state").insert({"id": 1, "upto": 0}, pk="id")
 
 
-MIGRATIONS: Sequence[Callable[[sqlite_utils.Database], None]] = (_tables, _checkpoints, _reading)
+def _sealing(db: sqlite_utils.Database) -> None:
+    db.execute("ALTER TABLE payloads ADD COLUMN sealed BLOB")
+    # Which key the file is sealed with, once it is; `ledger/keyfile.py` says how that comes about.
+    db.execute("CREATE TABLE home_key (id INTEGER PRIMARY KEY CHECK (id = 1), mark BLOB NOT NULL)")
+
+
+def _sharing(db: sqlite_utils.Database) -> None:
+    columns = "alias TEXT NOT NULL, version INTEGER NOT NULL, writer TEXT, holder TEXT, until REAL, yields INTEGER"
+    db.execute(
+        f"""CREATE TABLE shared_records (tenant TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, {columns},
+        PRIMARY KEY (tenant, kind, id)) WITHOUT ROWID"""
+    )
+    db.execute("CREATE INDEX held_records ON shared_records (until) WHERE holder IS NOT NULL")
+    columns = "value TEXT, version INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, writer TEXT NOT NULL"
+    db.execute(
+        f"""CREATE TABLE shared_items (tenant TEXT NOT NULL, namespace TEXT NOT NULL, key TEXT NOT NULL, {columns},
+        PRIMARY KEY (tenant, namespace, key)) WITHOUT ROWID"""
+    )
+
+
+def _definitions(db: sqlite_utils.Database) -> None:
+    # Of each system that ran: what it was, so that a thread in flight can be held against what it has become.
+    db.table("definitions").create({"digest": str, "body": bytes}, pk="digest", not_null={"body"})
+
+
+MIGRATIONS: Sequence[Callable[[sqlite_utils.Database], None]] = (
+    _tables,
+    _checkpoints,
+    _reading,
+    _sealing,
+    _sharing,
+    _definitions,
+)
 VERSION = len(MIGRATIONS)
 
 

@@ -31,10 +31,14 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResumed:
-    """A run whose earlier execution stopped without an end goes on, from the ledger and the checkpoint."""
+    """A run whose earlier execution stopped without an end goes on, from the ledger and the checkpoint.
+
+    `system_digest` is of the version that goes on with it, where that is not the one that began it.
+    """
 
     kind: ClassVar[str] = "run.resumed"
     records: int
+    system_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,11 @@ class HandoffAsked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContractPassed:
-    """A payload crossed an edge. Names and rules of what was withheld, never values."""
+    """A payload crossed an edge. Names and rules of what was withheld, never values.
+
+    `hidden` has a digest by name of what was withheld or redacted, keyed per run; `labels` are (integrity,
+    sensitivity) by field, `*` for the history; `branch` is the place in a fan-out, from 0, or -1.
+    """
 
     kind: ClassVar[str] = "contract.passed"
     edge: str
@@ -94,6 +102,36 @@ class ContractPassed:
     redacted: list[list[str]]
     history_withheld: int
     tries: int
+    history_kept: int = 0
+    hidden: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, list[str]] = field(default_factory=dict)
+    branch: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedWritten:
+    """An agent wrote a key of the shared state: its new version, and how far the value may be believed."""
+
+    kind: ClassVar[str] = "shared.written"
+    at: str
+    key: str
+    version: int
+    writer: str
+    value: str
+    label: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedRefused:
+    """A write of shared state was in conflict with another; `then` is what happens: `retry` or `fail`."""
+
+    kind: ClassVar[str] = "shared.refused"
+    at: str
+    key: str
+    first: str
+    second: str
+    why: str
+    then: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +313,85 @@ class EffectReused:
     tool: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayloadsErased:
+    """Somebody erased the run's payloads and their key: how many payloads, who, and why. The records stay."""
+
+    kind: ClassVar[str] = "payloads.erased"
+    payloads: int
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordRead:
+    """A tool read a shared record: which kind, under which alias (never its id), at which version."""
+
+    kind: ClassVar[str] = "record.read"
+    at: str
+    agent: str
+    tool: str
+    record: str
+    alias: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordClaimed:
+    """An effect holds a shared record, which stood at this version when the effect began."""
+
+    kind: ClassVar[str] = "record.claimed"
+    effect: str
+    agent: str
+    tool: str
+    record: str
+    alias: str = ""
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordSettled:
+    """An effect let go of a shared record, which stands at this version now.
+
+    `changed` tells whether the effect changed it, `sole` whether nothing else did while the effect was under way.
+    """
+
+    kind: ClassVar[str] = "record.settled"
+    effect: str
+    agent: str
+    tool: str
+    record: str
+    changed: bool
+    alias: str = ""
+    version: int = 0
+    sole: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordRefused:
+    """A shared record did not let a call through, by which error and why. Nothing was done."""
+
+    kind: ClassVar[str] = "record.refused"
+    at: str
+    agent: str
+    tool: str
+    record: str
+    error: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordReleased:
+    """An operator cleared a shared record that an effect of this run held, with an outcome that nobody knew."""
+
+    kind: ClassVar[str] = "record.released"
+    effect: str
+    record: str
+    by: str
+    alias: str = ""
+    version: int = 0
+
+
 Record = (
     RunStarted
     | RunResumed
@@ -283,6 +400,8 @@ Record = (
     | AgentEnded
     | HandoffAsked
     | ContractPassed
+    | SharedWritten
+    | SharedRefused
     | ContractViolated
     | ModelReserved
     | ModelSettled
@@ -298,6 +417,12 @@ Record = (
     | EffectRefused
     | EffectFailed
     | EffectReused
+    | RecordRead
+    | RecordClaimed
+    | RecordSettled
+    | RecordRefused
+    | RecordReleased
+    | PayloadsErased
 )
 
 RECORDS: Mapping[str, type[Record]] = {cls.kind: cls for cls in Record.__args__}

@@ -7,13 +7,29 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import sqlite_utils
 
-from ..contracts.errors import LedgerCorrupt
-from .entry import GENESIS, Draft, Entry, decode, encode, link
+from ..contracts.errors import LedgerCorrupt, LedgerUnavailable, NotFound
+from .entry import GENESIS, Draft, Entry, Payload, decode, encode, link
+from .keyfile import keyring_of
+from .records import PayloadsErased
+from .sealing import (
+    RUN_KEY,
+    Keyring,
+    fits,
+    is_keyed,
+    key_first,
+    open_exact,
+    open_run_key,
+    seal_exact,
+    seal_run_key,
+)
+from .shared import filled, wake_settled
+from .shared_sqlite import SqliteShared, SqliteTable, unless_refused, unpacked
 from .store import Noted, RunSummary, status_of, text_of, unchanged
 from .writer import GroupCommitWriter, connect
 
@@ -21,22 +37,39 @@ _COLUMNS = "run, seq, time, kind, key, body, previous, hash"
 _INSERT = f"INSERT INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - constants
 _BY_KEY = f"SELECT {_COLUMNS} FROM records WHERE run = ? AND key = ?"  # noqa: S608 - constants
 _HEAD = "SELECT seq, hash FROM records WHERE run = ? ORDER BY seq DESC LIMIT 1"
+_KEEP = "INSERT OR IGNORE INTO payloads (run, digest, body, sealed) VALUES (?, ?, ?, ?)"
+# As bytes, whatever somebody made of them: their digest or seal decides.
+_RUN_KEY = f"SELECT CAST(sealed AS BLOB) FROM payloads WHERE run = ? AND digest = '{RUN_KEY}'"  # noqa: S608 - constants
+_PAYLOAD = (
+    f"SELECT CAST(body AS BLOB), CAST(sealed AS BLOB), ({_RUN_KEY}) "  # noqa: S608 - constants
+    "FROM payloads WHERE run = ? AND digest = ?"
+)
 
 
 class SqliteLedger:
     """See `Ledger`. Appends go through one `GroupCommitWriter`; reads have a connection of their own.
 
+    Args:
+        key: the home key, 32 bytes; without it, the one in the file beside the database, which is made with it.
+
     Raises:
         LedgerVersion: when the file is newer than this program, or no ledger.
+        LedgerKey: its key is missing, damaged, or another one.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, key: bytes | None = None) -> None:
         self.path = Path(path)
         self._heads: dict[str, tuple[int, str]] = {}
         self.writer = GroupCommitWriter(self.path, on_rollback=self._heads.clear)
+        try:
+            self.keyring = self.writer.submit(lambda conn: _sealed(conn, self.path, key)).result()
+        except BaseException:
+            self.writer.close()
+            raise
         self._reading = threading.Lock()
         self._read_conn = connect(self.path)
         self._db = sqlite_utils.Database(self._read_conn)
+        self.shared = SqliteShared(self.writer, self._read, self.append)
 
     def append(self, run: str, drafts: Sequence[Draft]) -> Future[list[Entry]]:
         """See `Ledger.append`."""
@@ -46,12 +79,24 @@ class SqliteLedger:
             failed: Future[list[Entry]] = Future()
             failed.set_exception(error)
             return failed
-        return self.writer.submit(lambda conn: self._append(conn, run, drafts, bodies))
+        if all(d.shared is None for d in drafts):
+            return self.writer.submit(lambda conn: self._append(conn, run, drafts, bodies))
+        job = self.writer.submit(lambda conn: unless_refused(conn, lambda: self._shared(conn, run, drafts)))
+        # Whoever waits for a record that was settled tries again. A refusal settles nothing, and wakes in vain.
+        job.add_done_callback(lambda _: wake_settled(d.shared for d in drafts))
+        return unpacked(job)
 
     def note(self, run: str, drafts: Sequence[Draft]) -> Noted:
         """See `Ledger.note`."""
         # Encoded by the writer: what is not JSON fails there, alone, and is found by whoever waits next.
-        return self.writer.post(lambda conn: self._append(conn, run, drafts, [encode(d.record) for d in drafts]))
+        return self.writer.post(lambda conn: self._shared(conn, run, drafts))
+
+    def _shared(self, conn: sqlite3.Connection, run: str, drafts: Sequence[Draft]) -> list[Entry]:
+        def known(key: str) -> bool:
+            return conn.execute(_BY_KEY, (run, key)).fetchone() is not None
+
+        drafts = filled(drafts, known, SqliteTable(conn), time.time())
+        return self._append(conn, run, drafts, [encode(d.record) for d in drafts])
 
     def _append(
         self, conn: sqlite3.Connection, run: str, drafts: Sequence[Draft], bodies: Sequence[bytes]
@@ -68,8 +113,8 @@ class SqliteLedger:
             now, kind = time.time(), draft.record.kind
             own = link(previous, run, seq, now, kind, draft.key, body)
             conn.execute(_INSERT, (run, seq, now, kind, draft.key, body.decode(), previous, own))
-            for digest, content in draft.payloads:
-                conn.execute("INSERT OR IGNORE INTO payloads VALUES (?, ?, ?)", (run, digest, content))
+            for item in key_first(draft.payloads):
+                conn.execute(_KEEP, self._row(conn, run, item))
             out.append(
                 Entry(
                     run=run,
@@ -86,20 +131,33 @@ class SqliteLedger:
         self._heads[run] = (seq, previous)
         return out
 
+    def _row(self, conn: sqlite3.Connection, run: str, item: Payload) -> tuple[str, str, bytes, bytes | None]:
+        key = None if item.exact is None else self._run_key(run, conn.execute(_RUN_KEY, (run,)).fetchall())
+        fits(item, key, run=run, where=str(self.path))
+        if item.ref == RUN_KEY:
+            return run, RUN_KEY, b"", seal_run_key(self.keyring, run, item.body)
+        return run, item.ref, item.body, seal_exact(key, run, item) if key is not None else None
+
+    def _run_key(self, run: str, rows: Sequence[Any]) -> bytes | None:
+        return open_run_key(self.keyring, run, rows[0][0]) if rows else None
+
     def _read(self, work: Callable[[sqlite_utils.Database], Any]) -> Any:
         with self._reading:
             return work(self._db)
 
-    def entries(self, run: str) -> list[Entry]:
-        """See `Ledger.entries`."""
-        sql = f"SELECT {_COLUMNS} FROM records WHERE run = ? ORDER BY seq"  # noqa: S608 - constants
+    def _rows(self, run: str, sql: str, *values: str) -> list[Any]:
         try:
-            rows = self._read(lambda db: db.execute(sql, [run]).fetchall())
+            rows: list[Any] = self._read(lambda db: db.execute(sql, values).fetchall())
         except sqlite3.ProgrammingError:  # it is closed
             raise
         except sqlite3.DatabaseError as error:  # no text, no page: what the file holds cannot be read
             raise LedgerCorrupt(run=run, seq=-1, fault=f"cannot be read: {error}") from error
-        return [_entry(row) for row in rows]
+        return rows
+
+    def entries(self, run: str) -> list[Entry]:
+        """See `Ledger.entries`."""
+        sql = f"SELECT {_COLUMNS} FROM records WHERE run = ? ORDER BY seq"  # noqa: S608 - constants
+        return [_entry(row) for row in self._rows(run, sql, run)]
 
     def runs(self, *, thread: str | None = None, limit: int = 1000) -> list[RunSummary]:
         """See `Ledger.runs`."""
@@ -117,14 +175,54 @@ class SqliteLedger:
         found: list[RunSummary] = self._read(work)
         return found
 
-    def payload(self, run: str, digest: str) -> bytes | None:
+    def run_key(self, run: str) -> bytes | None:
+        """See `Ledger.run_key`."""
+        return self._run_key(run, self._rows(run, _RUN_KEY, run))
+
+    def payload(self, run: str, ref: str) -> bytes | None:
         """See `Ledger.payload`."""
-        sql = "SELECT body FROM payloads WHERE run = ? AND digest = ?"
-        row = self._read(lambda db: db.execute(sql, [run, digest]).fetchone())
-        if row is None:
+        found = self._found(run, ref)
+        return None if found is None else found[0]
+
+    def exact(self, run: str, ref: str) -> bytes | None:
+        """See `Ledger.exact`."""
+        found = self._found(run, ref)
+        return None if found is None else found[1]
+
+    def _found(self, run: str, ref: str) -> tuple[bytes, bytes] | None:
+        rows = [] if ref == RUN_KEY else self._rows(run, _PAYLOAD, run, run, ref)
+        if not rows:
             return None
-        body = row[0] if isinstance(row[0], bytes) else str(row[0]).encode()  # another type: somebody was at it
-        return unchanged(run, digest, body)
+        body, sealed, sealed_key = rows[0]
+        if not is_keyed(ref):
+            return (unchanged(run, ref, body),) * 2
+        key = open_run_key(self.keyring, run, sealed_key)  # without it nothing vouches for the body either
+        return body, open_exact(key, run, ref, body, sealed)
+
+    def define(self, digest: str, body: bytes) -> None:
+        """See `Ledger.define`."""
+        self.writer.post(lambda conn: conn.execute("INSERT OR IGNORE INTO definitions VALUES (?, ?)", (digest, body)))
+
+    def definition(self, digest: str) -> bytes | None:
+        """See `Ledger.definition`."""
+        row = self._read(lambda db: db.execute("SELECT body FROM definitions WHERE digest = ?", [digest]).fetchone())
+        return bytes(row[0]) if row else None
+
+    def erase(self, run: str, *, by: str, reason: str = "") -> None:
+        """See `Ledger.erase`."""
+        self.writer.submit(lambda conn: self._erase(conn, run, by, reason)).result()
+        _emptied_log(self.path)
+
+    def _erase(self, conn: sqlite3.Connection, run: str, by: str, reason: str) -> None:
+        if conn.execute(_HEAD, (run,)).fetchone() is None:
+            raise NotFound(kind="run", name=run)
+        conn.execute(f"DELETE FROM payloads WHERE run = ? AND digest = '{RUN_KEY}'", (run,))  # noqa: S608 - constant
+        erased = conn.execute("DELETE FROM payloads WHERE run = ?", (run,)).rowcount
+        conn.execute("DELETE FROM search WHERE run = ?", (run,))
+        # FTS5 only marks a row as deleted; its words go when the parts of the index are merged.
+        conn.execute("INSERT INTO search_fts (search_fts) VALUES ('optimize')")
+        record = PayloadsErased(payloads=erased, by=by, reason=reason)
+        self._append(conn, run, [Draft(record=record)], [encode(record)])
 
     def search(self, text: str, *, limit: int = 50) -> list[str]:
         """See `Ledger.search`; SQLite FTS5. New records are indexed first, through the writer."""
@@ -146,6 +244,23 @@ class SqliteLedger:
         self.writer.close()
         with self._reading:
             self._read_conn.close()
+
+
+def _sealed(conn: sqlite3.Connection, path: Path, key: bytes | None) -> Keyring:
+    conn.execute("PRAGMA secure_delete = ON")  # this connection writes; what it deletes is overwritten
+    return keyring_of(conn, path, key)
+
+
+def _emptied_log(path: Path) -> None:
+    """Bring the write-ahead log into the file and empty it: it holds earlier states of what was deleted."""
+    try:
+        with closing(connect(path)) as conn:
+            held = conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.Error as error:
+        raise LedgerUnavailable(where=str(path), cause=f"it is erased, but not from the log: {error}") from error
+    if held:
+        cause = "it is erased, but another connection still reads an earlier state; erase it again when that ended"
+        raise LedgerUnavailable(where=str(path), cause=cause)
 
 
 def _entry(row: Sequence[Any]) -> Entry:
@@ -180,7 +295,7 @@ def _index(conn: sqlite3.Connection) -> None:
         conn.execute("DELETE FROM search WHERE run = ?", (run,))
         records = conn.execute("SELECT kind, body FROM records WHERE run = ?", (run,))
         bodies = [f"{kind} {text_of(body)}" for kind, body in records]
-        contents = conn.execute("SELECT body FROM payloads WHERE run = ?", (run,))
+        contents = conn.execute("SELECT body FROM payloads WHERE run = ? AND digest <> ?", (run, RUN_KEY))
         text = "\n".join([*bodies, *(text_of(content) for (content,) in contents)])
         conn.execute("INSERT INTO search (run, text) VALUES (?, ?)", (run, text))
     conn.execute("UPDATE search_state SET upto = ?", (newest,))

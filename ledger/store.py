@@ -12,6 +12,8 @@ import orjson
 
 from ..contracts.errors import LedgerCorrupt
 from .entry import Draft, Entry
+from .sealing import Keyring
+from .shared import Shared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +40,18 @@ class Noted(Protocol):
 class Ledger(Protocol):
     """Append-only, chained per run. Safe to use from any thread.
 
+    A payload has two forms: `payload` gives what any reader may see, `exact` what was there before it was redacted.
+    Only re-execution takes the second; it is sealed with a key of the run's own.
+
     `append` queues and returns at once; the future is done when the drafts are durable, all or none of them, and
     holds the entry of each (the earlier one, where a draft's key was there before). Appends are durable in the order
     in which they were queued. Reads see what is durable, and block: call them off the event loop.
     """
+
+    @property
+    def shared(self) -> Shared:
+        """The versions of records that runs share."""
+        ...
 
     def append(self, run: str, drafts: Sequence[Draft]) -> Future[list[Entry]]:
         """Queue drafts for a run. The future raises LedgerUnavailable if they cannot be made durable."""
@@ -59,8 +69,54 @@ class Ledger(Protocol):
         """Runs, newest first."""
         ...
 
-    def payload(self, run: str, digest: str) -> bytes | None:
-        """A payload of the run, by its digest. Raises LedgerCorrupt for one that does not have it any more."""
+    @property
+    def keyring(self) -> Keyring:
+        """The home key's sub-keys; those of a ledger in memory live as long as it does."""
+        ...
+
+    def run_key(self, run: str) -> bytes | None:
+        """The key of a run, 32 bytes; None for a run that began without one, and for an erased one.
+
+        It comes as a payload of the record that begins the run (`sealing.new_run_key`), in the same commit, and the
+        first one stays: of two processes that begin one run, both find here the key of the one whose record was first.
+
+        Raises LedgerCorrupt for one that was changed.
+        """
+        ...
+
+    def payload(self, run: str, ref: str) -> bytes | None:
+        """A payload of the run as any reader may see it; None for one that is not there, or was erased.
+
+        Raises LedgerCorrupt for one that was changed after it was written, or whose key is gone.
+        """
+        ...
+
+    def exact(self, run: str, ref: str) -> bytes | None:
+        """A payload before it was redacted, for re-execution only; where nothing was redacted, `payload`.
+
+        Raises LedgerCorrupt as `payload` does.
+        """
+        ...
+
+    def define(self, digest: str, body: bytes) -> None:
+        """Keep what a system is (its lock, as JSON) under its digest. Queued; blocks for nothing."""
+        ...
+
+    def definition(self, digest: str) -> bytes | None:
+        """What the system of that digest was; None where it never ran on this ledger. Blocks."""
+        ...
+
+    def erase(self, run: str, *, by: str, reason: str = "") -> None:
+        """Erase all payloads of a run and its key, and record that; blocks until nothing of them is in the file.
+
+        The records stay, and still verify. A run that is erased cannot be re-executed, nor keep another redacted
+        payload. Backups of the file, and the thread's checkpoints, are not touched.
+
+        Raises:
+            NotFound: there is no such run.
+            LedgerUnavailable: not durable; or erased, but another process still reads the old state of the file (the
+                cause says which): erase it again.
+        """
         ...
 
     def search(self, text: str, *, limit: int = 50) -> list[str]:

@@ -26,6 +26,12 @@ from .records import (
     ModelRefused,
     ModelReserved,
     ModelSettled,
+    PayloadsErased,
+    RecordClaimed,
+    RecordRead,
+    RecordRefused,
+    RecordReleased,
+    RecordSettled,
     ReplyKept,
     ReplyReused,
     ReviewAnswered,
@@ -33,6 +39,8 @@ from .records import (
     RunEnded,
     RunResumed,
     RunStarted,
+    SharedRefused,
+    SharedWritten,
 )
 
 Tone = Literal["run", "agent", "contract", "model", "tool", "review", "good", "bad", "quiet"]
@@ -105,6 +113,12 @@ class _Teller:
             case ContractViolated() as r:
                 faults = [("faults", "; ".join(r.faults)), ("then", f"{r.then} (try {r.tries})")]
                 return 0, "bad", f"contract {r.contract} on {r.edge}: refused", faults
+            case SharedWritten() as r:
+                facts = [("value", self._content(r.value)), ("label", ", ".join(r.label))]
+                return 2, "contract", f"{r.writer} writes shared {r.key!r}, version {r.version}", facts
+            case SharedRefused() as r:
+                why = f"shared {r.key!r} of {r.first} and {r.second} {r.why}"
+                return 2, "bad", f"write refused: {why}", [("then", r.then)]
             case ModelReserved() | ModelSettled() | ModelFailed() | ModelRefused() as record:
                 return self._model(record)
             case ReplyKept():
@@ -126,6 +140,11 @@ class _Teller:
                 return 2, tone, f"{r.reviewer}: {r.decision}", [("reason", r.reason), *edited]
             case EffectIntended() | EffectDone() | EffectRefused() | EffectFailed() | EffectReused() as record:
                 return self._effect(record)
+            case RecordRead() | RecordClaimed() | RecordSettled() | RecordRefused() | RecordReleased() as record:
+                return _shared(record)
+            case PayloadsErased() as r:
+                title = f"{r.payloads} payload{'' if r.payloads == 1 else 's'} erased by {r.by}"
+                return 0, "run", title, [("reason", r.reason)]
             case other:
                 assert_never(other)
 
@@ -141,7 +160,7 @@ class _Teller:
                 ]
                 return 0, "run", f"run of {r.system} ({r.system_digest[:12]})", facts
             case RunResumed() as r:
-                return 0, "run", f"resumed after {r.records} records", []
+                return 0, "run", f"resumed after {r.records} records", [("now under", r.system_digest[:12])]
             case RunEnded() as r:
                 tone: Tone = "good" if r.status == "completed" else "bad"
                 spent = [("response", self._content(r.response)), ("reason", r.reason), ("spent", amounts(r.spent))]
@@ -150,12 +169,14 @@ class _Teller:
     def _crossing(self, r: ContractPassed) -> list[tuple[str, str]]:
         withheld = [f"{name} ({rule})" for name, rule in r.withheld]
         if r.history_withheld:
-            withheld.append(f"{r.history_withheld} messages (history: none)")
+            withheld.append(f"{r.history_withheld} messages")
         return [
             ("let through", ", ".join(r.fields)),
             ("withheld", ", ".join(withheld)),
             ("redacted", ", ".join(f"{name} in {path}" for path, name in r.redacted)),
             ("payload", self._content(r.payload)),
+            ("history", f"{r.history_kept} messages" if r.history_kept else ""),
+            ("labels", ", ".join(f"{name}: {'/'.join(label)}" for name, label in r.labels.items())),
             ("repaired", f"after {r.tries} tries" if r.tries else ""),
         ]
 
@@ -199,6 +220,22 @@ class _Teller:
                 return 2, "bad", f"{r.tool}: failed, {known}", [("error", r.error)]
             case EffectReused() as r:
                 return 2, "good", f"{r.tool}: recorded outcome given back, not done again", [("effect", r.effect)]
+
+
+def _shared(record: RecordRead | RecordClaimed | RecordSettled | RecordRefused | RecordReleased) -> _Told:
+    match record:
+        case RecordRead() as r:
+            return 2, "quiet", f"{r.tool}: read {r.record} at version {r.version}", [("record", r.alias)]
+        case RecordClaimed() as r:
+            return 2, "quiet", f"{r.tool}: holds {r.record} at version {r.version}", [("record", r.alias)]
+        case RecordSettled() as r:
+            how = f"changed, now at version {r.version}" if r.changed else f"unchanged at version {r.version}"
+            meanwhile = "" if r.sole else "it was changed by others while this effect was under way"
+            return 2, "quiet", f"{r.tool}: {r.record} {how}", [("record", r.alias), ("meanwhile", meanwhile)]
+        case RecordRefused() as r:
+            return 2, "bad", f"{r.tool}: {r.record} was not free", [("error", r.error), ("reason", r.reason)]
+        case RecordReleased() as r:
+            return 2, "review", f"{r.by}: {r.record} cleared, whatever became of the effect", [("record", r.alias)]
 
 
 def _took(seconds: float) -> str:

@@ -18,10 +18,13 @@ from typing import Annotated, Any, TypedDict
 
 import ormsgpack
 import pytest
-from edgewright.contracts.errors import LedgerUnavailable
+from edgewright.contracts.errors import CheckpointCorrupt, LedgerUnavailable
 from edgewright.ledger.checkpoints import LedgerSaver, safe_serializer
 from edgewright.ledger.entry import verify
+from edgewright.ledger.sealing import Keyring, open_row, place, place_in_sql, seal_row
 from edgewright.ledger.sqlite import SqliteLedger
+from hypothesis import given
+from hypothesis import strategies as st
 from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
 from langgraph.checkpoint.conformance import checkpointer_test, validate
 from langgraph.graph import END, START, StateGraph
@@ -114,8 +117,7 @@ def forgeries(mark: Path) -> list[tuple[str, bytes]]:
 
 
 @pytest.mark.parametrize("number", range(len(forgeries(Path("x")))))
-@pytest.mark.filterwarnings("ignore")
-def test_a_forged_blob_executes_nothing(tmp_path: Path, number: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_forged_row_is_refused_before_anything_of_it_is_loaded(tmp_path: Path, number: int) -> None:
     mark = tmp_path / "executed"
     kind, blob = forgeries(mark)[number]
     ledger = SqliteLedger(tmp_path / "ledger.db")
@@ -123,15 +125,140 @@ def test_a_forged_blob_executes_nothing(tmp_path: Path, number: int, caplog: pyt
     stored = saved(saver, "honest")
     saver.put_writes(stored, [("x", "honest")], "task")
     for sql in ("UPDATE writes SET type = ?, value = ?", "UPDATE checkpoints SET type = ?, checkpoint = ?"):
-        with closing(sqlite3.connect(ledger.path, isolation_level=None)) as conn:
-            conn.execute(sql, (kind, blob))
-        with suppress(Exception):  # refusing is as good as giving back plain data
-            saver.get_tuple(stored)
-        with suppress(Exception):
-            asyncio.run(saver.aget_tuple(stored))
-        assert not mark.exists()
+        for named in (kind, f"{kind}+edgewright", f"{kind}+aes"):
+            with closing(sqlite3.connect(ledger.path, isolation_level=None)) as conn:
+                conn.execute(sql, (named, blob))
+            refused(saver, stored)
+            assert not mark.exists()
     saver.close()
     ledger.close()
+
+
+@pytest.mark.parametrize("number", range(len(forgeries(Path("x")))))
+@pytest.mark.filterwarnings("ignore")
+def test_a_forged_blob_that_were_sealed_would_still_execute_nothing(tmp_path: Path, number: int) -> None:
+    mark = tmp_path / "executed"
+    ledger = SqliteLedger(tmp_path / "ledger.db")
+    saver = LedgerSaver(ledger)
+    stored = saved(saver, "honest")
+    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as conn:
+        columns = "thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, metadata"
+        at = place("checkpoints", conn.execute(f"SELECT {columns} FROM checkpoints").fetchone())
+        kind, blob = seal_row(ledger.keyring, at, *forgeries(mark)[number])
+        conn.execute("UPDATE checkpoints SET type = ?, checkpoint = ?", (kind, blob))
+    with suppress(Exception):  # refusing is as good as giving back plain data
+        saver.get_tuple(stored)
+    assert not mark.exists()
+    saver.close()
+    ledger.close()
+
+
+def refused(saver: LedgerSaver, stored: Any) -> None:
+    """Every way to read the thread refuses it."""
+    thread = stored["configurable"]["thread_id"]
+    reads: list[Any] = [
+        lambda: saver.get_tuple(stored),
+        lambda: saver.get_tuple(config(thread)),
+        lambda: list(saver.list(config(thread))),
+        lambda: asyncio.run(saver.aget_tuple(stored)),
+    ]
+    for read in reads:
+        with pytest.raises(CheckpointCorrupt, match="nothing goes on from it") as caught:
+            read()
+        assert caught.value.thread == thread
+
+
+TAMPERED = {
+    "a checkpoint's bit": "UPDATE checkpoints SET checkpoint = CAST(substr(checkpoint, 1, 20) || 'x' "
+    "|| substr(checkpoint, 22) AS BLOB)",
+    "a checkpoint, cut": "UPDATE checkpoints SET checkpoint = substr(checkpoint, 1, 20)",
+    "a checkpoint, emptied": "UPDATE checkpoints SET checkpoint = x''",
+    "a checkpoint, gone": "UPDATE checkpoints SET checkpoint = NULL",
+    "a checkpoint, a text": "UPDATE checkpoints SET checkpoint = 'text'",
+    "a checkpoint's type": "UPDATE checkpoints SET type = 'json+edgewright'",
+    "a checkpoint's type, bare": "UPDATE checkpoints SET type = 'msgpack'",
+    "a checkpoint's type, gone": "UPDATE checkpoints SET type = NULL",
+    "a checkpoint's type, prefixed": "UPDATE checkpoints SET type = '00 ' || type",
+    "a checkpoint's parent": "UPDATE checkpoints SET parent_checkpoint_id = 'other'",
+    "a checkpoint's metadata": 'UPDATE checkpoints SET metadata = CAST(\'{"source":"update"}\' AS BLOB)',
+    "an earlier checkpoint in its place": "UPDATE checkpoints SET (type, checkpoint) = (SELECT c.type, c.checkpoint "
+    "FROM checkpoints c WHERE c.thread_id = 'earlier')",
+    "a write's bit": "UPDATE writes SET value = CAST(substr(value, 1, 14) || 'x' || substr(value, 16) AS BLOB)",
+    "a write's channel": "UPDATE writes SET channel = '__interrupt__'",
+    "a write's task": "UPDATE writes SET task_id = 'other'",
+    "a write's task path": "UPDATE writes SET task_path = 'other'",
+    "a write's place in the task": "UPDATE writes SET idx = 7",
+    "a write's type": "UPDATE writes SET type = 'json+edgewright'",
+    "a write, a checkpoint": "UPDATE writes SET (type, value) = (SELECT type, checkpoint FROM checkpoints)",
+}
+
+
+@pytest.mark.parametrize("sql", TAMPERED.values(), ids=TAMPERED)
+def test_a_row_that_was_tampered_with_is_refused(saver: LedgerSaver, ledger: SqliteLedger, sql: str) -> None:
+    saved(saver, {"approved": True}, "earlier")
+    stored = saved(saver, {"approved": False})
+    saver.put_writes(stored, [("x", "honest")], "task", "path")
+    assert saver.get_tuple(stored) is not None
+    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as conn:
+        assert conn.execute(sql).rowcount > 0
+    refused(saver, stored)
+
+
+@pytest.mark.parametrize("table", ["checkpoints", "writes"])
+@pytest.mark.parametrize(("column", "value"), [("thread_id", "'mine'"), ("checkpoint_ns", "'inner:1'")])
+def test_a_row_is_not_taken_for_that_of_another_thread_or_namespace(
+    saver: LedgerSaver, ledger: SqliteLedger, table: str, column: str, value: str
+) -> None:
+    stored = saved(saver, "theirs", "theirs")
+    saver.put_writes(stored, [("x", "theirs")], "task")
+    target = {"thread_id": "theirs", "checkpoint_ns": ""} | {column: value.strip("'")}
+    if table == "writes":  # to an honest checkpoint of that place
+        honest = empty_checkpoint() | {"id": stored["configurable"]["checkpoint_id"]}
+        saver.put({"configurable": target}, honest, {"source": "loop"}, {})
+    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as conn:
+        conn.execute(f"UPDATE {table} SET {column} = {value}")
+    with pytest.raises(CheckpointCorrupt):
+        saver.get_tuple({"configurable": target})
+
+
+def test_a_graph_does_not_resume_from_a_checkpoint_that_was_tampered_with(
+    saver: LedgerSaver, ledger: SqliteLedger
+) -> None:
+    compiled = graph(saver)
+    asyncio.run(compiled.ainvoke({"seen": []}, config()))
+    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as conn:
+        conn.execute("UPDATE checkpoints SET metadata = replace(CAST(metadata AS TEXT), 'loop', 'fork')")
+    for again in (compiled.ainvoke({"seen": []}, config()), compiled.aget_state(config())):
+        with pytest.raises(CheckpointCorrupt):
+            asyncio.run(again)
+
+
+def test_the_bytes_of_the_file_do_not_hold_what_a_checkpoint_holds(
+    saver: LedgerSaver, ledger: SqliteLedger, tmp_path: Path
+) -> None:
+    stored = saved(saver, "zqxcanary " * 100)
+    saver.put_writes(stored, [("x", "zqxcanary")], "task")
+    names = [p.name for p in tmp_path.iterdir()]
+    assert {"ledger.db", "ledger.db-wal", "ledger.db-shm"} <= set(names)
+    assert [p.name for p in tmp_path.iterdir() if b"zqxcanary" in p.read_bytes()] == []
+    saver.close()
+    ledger.close()
+    assert [p.name for p in tmp_path.iterdir() if b"zqxcanary" in p.read_bytes()] == []
+
+
+@given(
+    st.lists(st.none() | st.integers(-9, 9) | st.binary(max_size=9) | st.text(max_size=9), min_size=1, max_size=4),
+    st.text(st.characters(exclude_characters=" ", codec="utf-8"), max_size=9),
+    st.binary(max_size=30),
+)
+def test_sql_and_python_agree_on_the_place_of_a_row(parts: list[Any], kind: str, body: bytes) -> None:
+    columns = [f"c{number}" for number in range(len(parts))]
+    with closing(sqlite3.connect(":memory:")) as conn:
+        conn.execute(f"CREATE TABLE t ({', '.join(columns)})")
+        conn.execute(f"INSERT INTO t VALUES ({', '.join('?' * len(parts))})", parts)
+        assert conn.execute(f"SELECT {place_in_sql('t', columns)} FROM t").fetchone()[0] == place("t", parts)
+    keyring = Keyring(bytes(32))
+    assert open_row(keyring, place("t", parts), *seal_row(keyring, place("t", parts), kind, body)) == (kind, body)
 
 
 @pytest.mark.parametrize("setting", ["true", "false", ""])

@@ -49,7 +49,7 @@ def old_file(path: Path, upto: int) -> None:
                 values,
             )
             previous = own
-        conn.execute("INSERT INTO payloads VALUES ('run', ?, ?)", ("0" * 64, b"kept"))
+        conn.execute("INSERT INTO payloads (run, digest, body) VALUES ('run', ?, ?)", ("0" * 64, b"kept"))
         if upto >= 2:
             conn.execute("INSERT INTO checkpoints (thread_id, checkpoint_id) VALUES ('t', 'c')")
 

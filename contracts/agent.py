@@ -18,6 +18,7 @@ class AgentSpec:
         model: the model's name, `provider:model`; "function" for a plain function.
         tools: digests of its tools, by tool name.
         code: digest of its function's source, for an agent over a plain function.
+        reads, writes: keys of the system's shared state.
     """
 
     name: str
@@ -27,6 +28,8 @@ class AgentSpec:
     tools: tuple[tuple[str, str], ...]
     limits: Budget
     code: str = ""
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -36,4 +39,6 @@ class AgentSpec:
     @cached_property
     def digest(self) -> str:
         """Digest of the whole behaviour."""
-        return digest([self.id, digest_text(self.prompt), self.model, self.tools, self.limits.as_json(), self.code])
+        access = [self.reads, self.writes] if self.reads or self.writes else []
+        parts = [self.id, digest_text(self.prompt), self.model, self.tools, self.limits.as_json(), self.code, *access]
+        return digest(parts)

@@ -1,36 +1,92 @@
-"""The edge: who hands over to whom, under which contract, and what happens when it is broken."""
+"""The edge: who hands over to whom, under which contract, with which part of the talk, and what if it is broken."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from .contract import Contract
 
 START = "start"
 END = "end"
+MAX_BRANCHES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnViolation:
-    """What happens when a payload breaks the contract: so many repairs by the source, then a review or a failure."""
+    """What happens when a payload breaks the contract: so many repairs by the source, then a review or a failure.
+
+    `role` is who may answer the review.
+    """
 
     repair: int = 2
     then: Literal["review", "fail"] = "review"
+    role: str = "reviewer"
+
+    def as_json(self) -> dict[str, Any]:
+        """As locks and digests hold it."""
+        return {"repair": self.repair, "then": self.then, "role": self.role}
+
+
+class Summariser(Protocol):
+    """Who sums a talk up: an agent, as far as an edge knows it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Its version."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Which messages of the source's turn cross beside the payload. Made by `NO_HISTORY`, `ALL`, `last`, `summary`.
+
+    System messages, reasoning and what a contract cuts out never cross; what crosses is a valid chat for every
+    provider (each tool call has its result, each result its call).
+    """
+
+    kind: Literal["none", "last", "summary", "all"] = "none"
+    count: int = 0
+    by: Summariser | None = None
+
+    def as_json(self) -> str:
+        """`none`, `last(3)`, `summary(name@1)`, `all`."""
+        if self.kind == "summary" and self.by is not None:
+            return f"summary({self.by.name}@{self.by.version})"
+        return f"last({self.count})" if self.kind == "last" else self.kind
+
+
+NO_HISTORY = History()
+ALL = History(kind="all")
+
+
+def last(count: int) -> History:
+    """The newest `count` messages, cut to a valid chat, so perhaps fewer."""
+    if count < 1:
+        raise ValueError(f"last({count}): takes a positive number; NO_HISTORY lets nothing cross")
+    return History(kind="last", count=count)
+
+
+def summary(by: Summariser) -> History:
+    """One message that the agent `by` makes of the whole talk, under the budget of the run."""
+    return History(kind="summary", by=by)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """One edge. `source` is "start" at the entry, `target` is "end" at the exit.
-
-    History is `none`: no message of the source crosses, only the payload.
-    """
+    """One edge. `source` is "start" at the entry, `target` is "end" at the exit."""
 
     source: str
     target: str
     contract: Contract
     on_violation: OnViolation = OnViolation()
-    history: Literal["none"] = "none"
+    history: History = NO_HISTORY
 
     @property
     def name(self) -> str:
@@ -41,3 +97,77 @@ class Edge:
     def node(self) -> str:
         """The name of its contract node in the graph: contract, version and edge."""
         return f"{self.contract.id} {self.name}"
+
+    def as_json(self) -> dict[str, Any]:
+        """As locks and digests hold it."""
+        return {
+            "source": self.source,
+            "target": self.target,
+            "contract": self.contract.id,
+            "history": self.history.as_json(),
+            "on_violation": self.on_violation.as_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FanOut:
+    """One agent hands over to several at once; what they answer meets in one inbox.
+
+    The source may name a branch several times; each is a branch of its own. All must answer. One contract node checks
+    all that goes out, one all that comes back; a violation names its branch.
+
+    Attributes:
+        briefs: contract of what goes to each branch agent, by its name.
+        answers: contract of what each gives back.
+        target: the agent that gets all of it.
+        gathered: contract of that: its field `results` is a list of `{"agent": name, "answer": payload}` in the order
+            of the branches; its carried fields come from what the source received.
+        limit: at most so many branches at once.
+    """
+
+    source: str
+    briefs: Mapping[str, Contract]
+    answers: Mapping[str, Contract]
+    target: str
+    gathered: Contract
+    limit: int = MAX_BRANCHES
+    on_violation: OnViolation = field(default_factory=OnViolation)
+    history: History = NO_HISTORY
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """The names of the branch agents."""
+        return tuple(self.briefs)
+
+    @property
+    def out(self) -> str:
+        """The name of the contract node before the branches."""
+        return f"{_ids(self.briefs)} {self.source}→[{','.join(self.branches)}]"
+
+    @property
+    def back(self) -> str:
+        """The name of the contract node after them."""
+        return f"{_ids(self.answers)} [{','.join(self.branches)}]→{self.target}"
+
+    def brief(self, branch: str) -> Edge:
+        """The edge from the source to a branch."""
+        return Edge(
+            source=self.source,
+            target=branch,
+            contract=self.briefs[branch],
+            on_violation=self.on_violation,
+            history=self.history,
+        )
+
+    def answer(self, branch: str) -> Edge:
+        """The edge from a branch to the target."""
+        return Edge(source=branch, target=self.target, contract=self.answers[branch], on_violation=self.on_violation)
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """All of them, the ones to the branches first. What lacks an answer is found when the topology is checked."""
+        return (*map(self.brief, self.briefs), *map(self.answer, self.answers))
+
+
+def _ids(contracts: Mapping[str, Contract]) -> str:
+    return "+".join(dict.fromkeys(c.id for c in contracts.values()))

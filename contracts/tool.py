@@ -8,12 +8,30 @@ from functools import cached_property
 from typing import Any, Literal
 
 from .digest import digest
+from .labels import Sensitivity
 
 Effect = Literal["read", "write", "irreversible"]
 Trust = Literal["trusted", "untrusted"]
-Sensitivity = Literal["public", "internal", "personal", "secret"]
 Role = Literal["target", "ref", "scalar", "content"]
 Idempotency = Literal["key", "natural", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRecord:
+    """The business record that a tool reads or changes, shared by all systems on one ledger.
+
+    `SharedRecord("customer", by="account")`: the argument `account` is the id of a customer. Tools that touch the same
+    records name the same kind, and write the ids the same way.
+
+    Attributes:
+        kind: what such records are called.
+        by: the argument that holds the record's id: required, a string or an integer.
+        wait: how long a changing call waits for another's effect on the record, in seconds; None: the tool's timeout.
+    """
+
+    kind: str
+    by: str
+    wait: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +51,7 @@ class ToolSpec:
         parameters: JSON Schema of the arguments, closed.
         facts: JSON Schema of what its trusted look-up tells the policy, or None.
         code: digest of its source.
+        record: the shared record that a call reads or changes, or None.
     """
 
     name: str
@@ -48,6 +67,7 @@ class ToolSpec:
     facts: Mapping[str, Any] | None = None
     has_probe: bool = False
     code: str = ""
+    record: SharedRecord | None = None
 
     @cached_property
     def digest(self) -> str:

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import orjson
 import pytest
-from edgewright.contracts.contract import MAX_BYTES, Contract
+from edgewright.contracts.contract import MAX_BYTES, Contract, Never
 from edgewright.contracts.errors import ContractInvalid, ContractViolation
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,7 +86,7 @@ class Brief(BaseModel):
     tender: Annotated[Card | Cash, Field(discriminator="kind")] | None = None
 
 
-BRIEF = Contract(Brief, version=1, never=["password", "pin"], redact=["card_number"])
+BRIEF = Contract(Brief, version=1, never=Never(fields=("password", "pin"), detectors=("card_number",)))
 
 
 def check(told: Any, *, received: Mapping[str, Any] | None = None, contract: Contract = BRIEF) -> dict[str, Any]:
@@ -312,7 +312,7 @@ def test_at_the_entry_where_nothing_was_received_all_fields_are_told() -> None:
 
 
 def test_a_carried_field_is_validated_and_redacted_like_any_other() -> None:
-    contract = Contract(Finding, version=1, carried=["customer"], redact=["card_number"])
+    contract = Contract(Finding, version=1, carried=["customer"], never=Never(detectors=("card_number",)))
     crossing = contract.check({"verdict": "ok"}, received={"customer": CARD}, edge="e")
     assert crossing.payload["customer"] == "[card_number]"
     assert "customer" in faults({"verdict": "ok"}, received={"customer": 7}, contract=contract)[0]
@@ -327,7 +327,7 @@ def test_what_was_received_and_does_not_cross_is_withheld_by_name() -> None:
 def test_what_was_received_is_not_changed() -> None:
     received = {"customer": CARD, "nested": {"a": [1]}}
     before = pickle.dumps(received)
-    Contract(Finding, version=1, carried=["customer"], redact=["card_number"]).check(
+    Contract(Finding, version=1, carried=["customer"], never=Never(detectors=("card_number",))).check(
         {"verdict": "v"}, received=received, edge="e"
     )
     assert pickle.dumps(received) == before
@@ -459,14 +459,20 @@ def test_each_kind_of_field_refuses_without_quoting(field: str) -> None:
 
 def test_every_fault_of_a_definition_is_named_at_once() -> None:
     with pytest.raises(ContractInvalid) as caught:
-        Contract(Brief, version=0, carried=["no"], never=["text"], redact=["iris_scan"], policy_fields=["nor"])
+        Contract(
+            Brief,
+            version=0,
+            carried=["no"],
+            never=Never(fields=("text",), detectors=("iris_scan",)),
+            policy_fields=["nor"],
+        )
     said = "\n".join(caught.value.faults)
     for part in ("version 0", "'no'", "'text'", "'iris_scan'", "'card_number'", "'nor'"):
         assert part in said
     assert len(caught.value.faults) == 5
 
 
-@pytest.mark.parametrize("argument", ["carried", "never", "redact", "policy_fields"])
+@pytest.mark.parametrize("argument", ["carried", "never", "policy_fields"])
 def test_a_string_is_not_a_list_of_names(argument: str) -> None:
     with pytest.raises(ContractInvalid, match="not a list of strings"):
         Contract(Brief, version=1, **{argument: "qz"})
@@ -509,7 +515,7 @@ def test_a_digest_changes_with_every_rule_and_with_nothing_else() -> None:
         Contract(Finding, version=3, carried=["customer"]),
         Contract(Finding, version=2),
         Contract(Finding, version=2, carried=["customer"], never=["pin"]),
-        Contract(Finding, version=2, carried=["customer"], redact=["card_number"]),
+        Contract(Finding, version=2, carried=["customer"], never=Never(detectors=("card_number",))),
         Contract(Finding, version=2, carried=["customer"], policy_fields=["verdict"]),
         Contract(Request, version=2, carried=["customer"]),
     ]

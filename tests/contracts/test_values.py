@@ -11,7 +11,7 @@ from edgewright.contracts.budget import Budget
 from edgewright.contracts.contract import Contract
 from edgewright.contracts.edge import Edge, OnViolation
 from edgewright.contracts.review import AskingRule, ReviewAnswer, ReviewRequest, binding_of
-from edgewright.contracts.tool import ToolSpec
+from edgewright.contracts.tool import SharedRecord, ToolSpec
 from edgewright.contracts.verdict import Allow, Ask, Deny, Rule
 from pydantic import BaseModel, ValidationError
 
@@ -29,6 +29,8 @@ OTHERS: dict[str, Any] = {
     "tools": (("t", "e"),),
     "limits": Budget(usd="2"),
     "code": "c",
+    "reads": ("plan",),
+    "writes": ("plan",),
 }
 
 
@@ -53,6 +55,7 @@ CHANGED: dict[str, Any] = {
     "facts": {},
     "has_probe": True,
     "code": "c",
+    "record": SharedRecord("customer", by="c"),
 }
 
 
@@ -85,7 +88,7 @@ def test_values_are_frozen_and_keyword_only() -> None:
 
 def test_an_edge_is_named_by_its_ends_and_its_node_by_its_contract_too() -> None:
     edge = Edge(source="a", target="b", contract=Contract(Brief, version=3))
-    assert (edge.name, edge.node, edge.history) == ("a→b", "Brief@3 a→b", "none")
+    assert (edge.name, edge.node, edge.history.as_json()) == ("a→b", "Brief@3 a→b", "none")
 
 
 def test_a_review_survives_its_json_form() -> None:

@@ -8,11 +8,16 @@ from .agents.agent import Agent, Handoff
 from .agents.model_gate import ungoverned
 from .agents.offline import Call, OfflineModel, Say, Turn
 from .contracts.budget import Budget, Price
-from .contracts.contract import Contract
-from .contracts.edge import Edge, OnViolation
+from .contracts.contract import Contract, Never
+from .contracts.edge import ALL, NO_HISTORY, Edge, FanOut, History, OnViolation, last, summary
 from .contracts.errors import EdgewrightError, ToolRefusal
+from .contracts.labels import Id, Label, Origin, Sensitive
 from .contracts.policy import Policy
 from .contracts.review import ReviewAnswer, ReviewRequest
+from .contracts.shared import Key
+from .contracts.tool import SharedRecord
+from .graphs.plain_edge import contract_edge
+from .graphs.store import VersionedStore
 from .graphs.system import RunResult, System, system_of
 from .graphs.topology import Pipeline, Supervisor
 from .tools.policies import load_policy
@@ -20,15 +25,24 @@ from .tools.run import ToolContext
 from .tools.sealed import tool
 
 __all__ = [
+    "ALL",
+    "NO_HISTORY",
     "Agent",
     "Budget",
     "Call",
     "Contract",
     "Edge",
     "EdgewrightError",
+    "FanOut",
     "Handoff",
+    "History",
+    "Id",
+    "Key",
+    "Label",
+    "Never",
     "OfflineModel",
     "OnViolation",
+    "Origin",
     "Pipeline",
     "Policy",
     "Price",
@@ -36,12 +50,18 @@ __all__ = [
     "ReviewRequest",
     "RunResult",
     "Say",
+    "Sensitive",
+    "SharedRecord",
     "Supervisor",
     "System",
     "ToolContext",
     "ToolRefusal",
     "Turn",
+    "VersionedStore",
+    "contract_edge",
+    "last",
     "load_policy",
+    "summary",
     "system_of",
     "tool",
     "ungoverned",

@@ -4,45 +4,65 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import orjson
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AnyMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_config
+from langgraph.constants import TAG_NOSTREAM
 from langgraph.graph.state import CompiledStateGraph
 
 from ..contracts.agent import AgentSpec
 from ..contracts.budget import Budget
 from ..contracts.contract import Contract
-from ..contracts.errors import AgentInvalid, HandoffConflict
+from ..contracts.errors import AgentInvalid
+from ..contracts.shared import Key
 from ..tools.function import source_digest
 from ..tools.run import Activation
 from ..tools.sealed import SealedTool
-from .handoff import handoff_tools
+from .handoff import OURS, IntentTool, handoff_tools, write_tools
 from .middleware import Governance
 from .models import model_id, resolve_model
 
 DEFAULT_LIMITS = Budget(model_calls=25, tool_calls=50, handoffs=5)
+AgentFunction = Callable[[dict[str, Any]], Any] | Callable[[dict[str, Any], dict[str, Any]], Any]
+"""Takes the payload, and the shared keys that the agent reads where it has a second parameter."""
 _STEPS_PER_CALL = 4  # supersteps of the inner graph per model call, at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handoff:
-    """What a function agent returns where it has several targets."""
+    """What a function agent returns where it has several targets, or writes shared state.
+
+    For a declared fan-out it returns a list of them; the writes of all are made.
+    """
 
     target: str
     payload: Mapping[str, Any]
+    writes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What a turn ends with: a payload for a target, and the talk that led to it."""
+    """A payload for a target."""
 
     target: str
     payload: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a turn ends with: offers (several only for a fan-out), shared keys to write, the talk that led to them."""
+
+    offers: tuple[Offer, ...]
+    writes: tuple[tuple[str, Any], ...] = ()
     talk: tuple[AnyMessage, ...] = ()
 
 
@@ -56,6 +76,9 @@ class Agent:
         function: instead of a prompt: takes the payload (a dict), returns the payload for the one target, or a
             `Handoff`; async or not. It may call the agent's tools; each such call is governed.
         tools: governed tools, made by `@tool`.
+        reads: keys of the system's shared state that it is shown: beside its payload, or, for a function with a
+            second parameter, as a dict there.
+        writes: keys of the shared state that it may write: by a typed tool each, or by `Handoff(writes=...)`.
         model: `provider:model` or a chat model; None takes the system's.
         limits: this agent's budget inside the run's.
         middleware: LangChain agent middleware, inside ours.
@@ -70,11 +93,13 @@ class Agent:
         *,
         version: int,
         prompt: str = "",
-        function: Callable[[dict[str, Any]], Any] | None = None,
+        function: AgentFunction | None = None,
         tools: Sequence[SealedTool] = (),
         model: str | BaseChatModel | None = None,
         limits: Budget = DEFAULT_LIMITS,
         middleware: Sequence[AgentMiddleware[Any, Any, Any]] = (),
+        reads: Sequence[str] = (),
+        writes: Sequence[str] = (),
     ) -> None:
         faults = []
         if not (name.isascii() and name.isidentifier() and name == name.lower()) or name in ("start", "end", "review"):
@@ -99,6 +124,7 @@ class Agent:
         self.name, self.version, self.prompt = name, version, prompt
         self.function, self.model, self.limits = function, model, limits
         self.tools, self.middleware = tuple(tools), tuple(middleware)
+        self.reads, self.writes = tuple(reads), tuple(writes)
 
     def spec(self, model: str | BaseChatModel | None) -> AgentSpec:
         """Its behaviour as a value, with the model it will use."""
@@ -111,16 +137,26 @@ class Agent:
             tools=tuple((t.name, t.spec.digest) for t in self.tools),
             limits=self.limits,
             code=source_digest(self.function) if self.function else "",
+            reads=self.reads,
+            writes=self.writes,
         )
 
-    def compiled(self, targets: Mapping[str, Contract], model: str | BaseChatModel | None) -> CompiledAgent:
+    def compiled(
+        self,
+        targets: Mapping[str, Contract],
+        model: str | BaseChatModel | None,
+        *,
+        shared: Mapping[str, Key] | None = None,
+    ) -> CompiledAgent:
         """Ready to take turns, handing over to `targets`. Raises AgentInvalid if it has no usable model."""
         if self.function is not None:
             return CompiledAgent(self, tuple(targets), None)
-        tools = handoff_tools(targets)
+        tools: list[IntentTool] = [*handoff_tools(targets), *write_tools({n: (shared or {})[n] for n in self.writes})]
         taken = {t.name for t in self.tools} & {t.name for t in tools}
         if taken:
-            raise AgentInvalid(name=self.name, faults=[f"tool name {n!r} is taken by a handoff" for n in sorted(taken)])
+            raise AgentInvalid(
+                name=self.name, faults=[f"tool name {n!r} is taken by a handoff or a write" for n in sorted(taken)]
+            )
         graph = create_agent(
             resolve_model(self.model or model, agent=self.name),
             [*self.tools, *tools],
@@ -151,54 +187,80 @@ class CompiledAgent:
         self,
         received: Mapping[str, Any],
         *,
+        activation: Activation,
+        history: Sequence[AnyMessage] = (),
+        shared: Mapping[str, Any] | None = None,
         talk: Sequence[AnyMessage] = (),
         faults: Sequence[str] = (),
-        activation: Activation,
-    ) -> Offer:
+        watch: BaseCallbackHandler | None = None,
+    ) -> Turn:
         """Take one turn.
 
         Args:
             received: the payload that crossed to this agent.
-            talk: with `faults`: the messages of the turn whose offer broke its contract; it goes on from there.
             activation: whose turn it is; the caller has made it the context's.
+            history: messages that crossed with the payload; a model sees them before it.
+            shared: the values of the shared keys that it reads.
+            talk: with `faults`: the messages of the turn whose offer broke its contract; it goes on from there.
+            watch: told of the model's tokens as they come.
 
         Raises:
-            HandoffConflict: several handoffs in one turn.
             Whatever the function or the model raises.
         """
         if self._graph is None:
-            return await self._called(received)
+            return await self._called(received, shared or {})
         if talk:
             said = "Your handover was refused by its contract. Correct it and hand over again.\n" + "\n".join(faults)
-            messages: list[Any] = [*talk, HumanMessage(said)]
+            messages: list[Any] = [*talk, HumanMessage(said, additional_kwargs={OURS: "repair"})]
         else:
-            text = orjson.dumps(dict(received), option=orjson.OPT_INDENT_2).decode()
-            messages = [HumanMessage(text)]
+            told = [orjson.dumps(dict(received), option=orjson.OPT_INDENT_2).decode()]
+            if shared:
+                told.append("Shared state:\n" + orjson.dumps(dict(shared), option=orjson.OPT_INDENT_2).decode())
+            messages = [*history, HumanMessage("\n\n".join(told))]
         grounds = activation.run.grounds
         calls = self.agent.limits.model_calls or DEFAULT_LIMITS.model_calls or 1
-        state = await self._graph.ainvoke(
-            {"messages": messages},
-            {
-                "recursion_limit": calls * _STEPS_PER_CALL + 4,
-                "metadata": {
-                    "edgewright_run": grounds.run,
-                    "edgewright_agent": f"{self.name}@{self.agent.version}",
-                },
-            },
+        config = RunnableConfig(
+            recursion_limit=calls * _STEPS_PER_CALL + 4,
+            # No token of it leaves by LangGraph's own stream: what may, goes by `graphs/tokens.py`.
+            tags=[TAG_NOSTREAM],
+            metadata={"edgewright_run": grounds.run, "edgewright_agent": f"{self.name}@{self.agent.version}"},
         )
-        handoffs = state.get("handoffs") or []
-        if len(handoffs) > 1:
-            raise HandoffConflict(agent=self.name, targets=[h["target"] for h in handoffs])
-        kept = tuple(state["messages"])
-        if handoffs:
-            return Offer(target=handoffs[0]["target"], payload=handoffs[0]["payload"], talk=kept)
+        if watch is not None:
+            config["callbacks"] = _watched_by(watch)
+        state = await self._graph.ainvoke({"messages": messages}, config)
+        asked, kept = state.get("intents") or [], tuple(state["messages"])
+        writes = tuple((i["target"], i["payload"]) for i in asked if i["kind"] == "write")
+        offers = tuple(Offer(target=i["target"], payload=i["payload"]) for i in asked if i["kind"] == "handoff")
         # No handoff: an empty offer to the first target, which its contract refuses; the model is told how to mend it.
-        return Offer(target=self.targets[0], payload=None, talk=kept)
+        return Turn(offers=offers or (Offer(target=self.targets[0], payload=None),), writes=writes, talk=kept)
 
-    async def _called(self, received: Mapping[str, Any]) -> Offer:
-        assert self.agent.function is not None
-        made = self.agent.function(dict(received))
+    async def _called(self, received: Mapping[str, Any], shared: Mapping[str, Any]) -> Turn:
+        function: Callable[..., Any] | None = self.agent.function
+        assert function is not None
+        made = function(dict(received), dict(shared)) if _takes_shared(function) else function(dict(received))
         result = await made if inspect.isawaitable(made) else made
         if isinstance(result, Handoff):
-            return Offer(target=result.target, payload=dict(result.payload))
-        return Offer(target=self.targets[0], payload=result)
+            result = [result]
+        if isinstance(result, list) and result and all(isinstance(h, Handoff) for h in result):
+            offers = tuple(Offer(target=h.target, payload=dict(h.payload)) for h in result)
+            return Turn(offers=offers, writes=tuple(kv for h in result for kv in h.writes.items()))
+        return Turn(offers=(Offer(target=self.targets[0], payload=result),))
+
+
+def _watched_by(handler: BaseCallbackHandler) -> BaseCallbackManager:
+    """The callbacks of this node, and one more: callbacks in a config would take the place of all others."""
+    manager = get_config().get("callbacks")
+    assert isinstance(manager, BaseCallbackManager), "an agent's turn is taken inside a node"
+    copy = manager.copy()
+    copy.add_handler(handler, inherit=True)
+    return copy
+
+
+@lru_cache(maxsize=1024)
+def _takes_shared(function: Callable[..., Any]) -> bool:
+    takes = [
+        p
+        for p in inspect.signature(function).parameters.values()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
+    ]
+    return len(takes) > 1

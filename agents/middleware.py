@@ -1,4 +1,4 @@
-"""What stands inside every model-driven agent: the journal of its model's replies, and the handoffs it asks for."""
+"""What stands inside every model-driven agent: the journal of its model's replies, and the intents it asks for."""
 
 from __future__ import annotations
 
@@ -15,31 +15,30 @@ from langgraph.config import get_config
 from langgraph.types import Command
 
 from ..contracts.budget import Amounts
-from ..contracts.digest import digest
 from ..contracts.errors import LedgerCorrupt
 from ..ledger.entry import Draft
 from ..ledger.records import CallJudged, HandoffAsked, ReplyKept, ReplyReused
 from ..tools.position import NS
-from ..tools.run import Activation, active, payload_of
+from ..tools.run import Activation, active
 from ..tools.sealed import SealedTool
 from ..tools.tracing import annotate
-from .handoff import HandoffTool
+from .handoff import OURS, IntentTool
 
 
 class GovernedState(AgentState[Any]):
-    """LangChain's agent state, and the handoffs asked for so far."""
+    """LangChain's agent state, and the intents asked for so far: `kind`, `target`, `payload`, `at`."""
 
-    handoffs: NotRequired[Annotated[list[dict[str, Any]], operator.add]]
+    intents: NotRequired[Annotated[list[dict[str, Any]], operator.add]]
 
 
 class Governance(AgentMiddleware[Any, Any, Any]):
-    """Outermost in the agent. Keeps each reply before anything acts on it; takes handoffs; answers unknown tools."""
+    """Outermost in the agent. Keeps each reply before anything acts on it; takes intents; answers unknown tools."""
 
     state_schema = GovernedState
 
-    def __init__(self, handoffs: Mapping[str, HandoffTool]) -> None:
+    def __init__(self, intents: Mapping[str, IntentTool]) -> None:
         super().__init__()
-        self._handoffs = dict(handoffs)
+        self._intents = dict(intents)
         self.tools = []
 
     async def awrap_model_call(
@@ -49,9 +48,10 @@ class Governance(AgentMiddleware[Any, Any, Any]):
     ) -> ModelResponse[Any]:
         """Ask the model, or take the reply it gave before a crash; keep the reply."""
         state: Mapping[str, Any] = request.state
-        if asked := state.get("handoffs"):
+        if asked := [i["target"] for i in state.get("intents") or () if i["kind"] == "handoff"]:
             # A handoff beside ordinary calls: all are answered, and the turn is over without asking again.
-            return ModelResponse(result=[AIMessage(content=f"Handed over to {asked[-1]['target']}.")])
+            said = f"Handed over to {', '.join(asked)}."
+            return ModelResponse(result=[AIMessage(content=said, additional_kwargs={OURS: "handover"})])
         activation, ns = _here()
         run = activation.run
         path = run.positions.path(ns)
@@ -66,11 +66,10 @@ class Governance(AgentMiddleware[Any, Any, Any]):
         at = run.positions.latest(ns)
         ids = [str(call["id"]) for call in message.tool_calls]
         run.positions.know(at, ids)
-        body = orjson.dumps(message.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
-        reply = digest(orjson.loads(body))
-        record = ReplyKept(at=at, agent=activation.agent, reply=reply, calls=ids)
+        reply = run.knows.kept(message.model_dump(mode="json"))
+        record = ReplyKept(at=at, agent=activation.agent, reply=reply.ref, calls=ids)
         # Not waited for: any effect this reply asks for waits for its own intent, which is queued after this.
-        run.note(Draft(record=record, key=f"reply:{path}", payloads=((reply, body),)))
+        run.note(Draft(record=record, key=f"reply:{path}", payloads=(reply,)))
         for index, call in enumerate(message.invalid_tool_calls):
             # LangChain answers these with its parse error; nothing of them is executed.
             why = "its arguments are not a JSON object"
@@ -85,18 +84,9 @@ class Governance(AgentMiddleware[Any, Any, Any]):
         """Take a handoff; refuse a tool that is not there; pass on the rest, which has a gate of its own."""
         call = request.tool_call
         activation, ns = _here()
-        run, at = activation.run, activation.run.positions.call(ns, call["id"])
-        if call["name"] in self._handoffs:
-            target = self._handoffs[call["name"]].target
-            if f"handoff:{at}" not in run.journal:  # else a re-execution, counted before
-                one = Amounts(handoffs=1)
-                run.spend(activation.agent, activation.limits, one)
-            run.note(Draft(record=HandoffAsked(at=at, agent=activation.agent, target=target), key=f"handoff:{at}"))
-            answer = ToolMessage(
-                content=f"Handover to {target} noted.", name=call["name"], tool_call_id=str(call["id"])
-            )
-            asked = [{"target": target, "payload": call["args"], "at": at}]
-            return Command(update={"messages": [answer], "handoffs": asked})
+        at = activation.run.positions.call(ns, call["id"])
+        if (intent := self._intents.get(call["name"])) is not None:
+            return self._noted(intent, call, at, activation)
         if request.tool is None:
             _refused(activation, at, call, "policy.unknown_tool", "this agent has no such tool")
             text = f"Denied by policy [policy.unknown_tool]: this agent has no tool {call['name']!r}"
@@ -106,6 +96,20 @@ class Governance(AgentMiddleware[Any, Any, Any]):
         else:
             return await handler(request)
         return ToolMessage(content=text, name=str(call["name"]), tool_call_id=str(call["id"]), status="error")
+
+    def _noted(self, intent: IntentTool, call: Mapping[str, Any], at: str, activation: Activation) -> Command[Any]:
+        run, payload = activation.run, call["args"]
+        said = f"Handover to {intent.target} noted."
+        if intent.kind == "handoff":
+            if f"handoff:{at}" not in run.journal:  # else a re-execution, counted before
+                run.spend(activation.agent, activation.limits, Amounts(handoffs=1))
+            asked = HandoffAsked(at=at, agent=activation.agent, target=intent.target)
+            run.note(Draft(record=asked, key=f"handoff:{at}"))
+        else:
+            payload, said = payload.get("value"), f"Write of {intent.target} noted; it is made when you hand over."
+        answer = ToolMessage(content=said, name=call["name"], tool_call_id=str(call["id"]))
+        noted = [{"kind": intent.kind, "target": intent.target, "payload": payload, "at": at}]
+        return Command(update={"messages": [answer], "intents": noted})
 
 
 def _here() -> tuple[Activation, str]:
@@ -119,7 +123,7 @@ async def _loaded(activation: Activation, kept: ReplyKept) -> AIMessage:
     import asyncio
 
     run = activation.run
-    body = await asyncio.to_thread(run.ledger.payload, run.grounds.run, kept.reply)
+    body = await asyncio.to_thread(run.ledger.exact, run.grounds.run, kept.reply)
     if body is None:
         raise LedgerCorrupt(run=run.grounds.run, seq=-1, fault=f"the kept reply {kept.reply} is gone")
     return AIMessage.model_validate(orjson.loads(body))
@@ -137,14 +141,15 @@ def _with_own_ids(message: Any) -> AIMessage:
 
 def _refused(activation: Activation, at: str, call: Mapping[str, Any], rule: str, reason: str) -> None:
     """Record the denial of a call that never gets to a gate of its own."""
+    knows = activation.run.knows
     try:
-        body = payload_of(call["args"])
+        body = knows.kept(call["args"])
     except TypeError:
-        body = payload_of({"unreadable": repr(call["args"])[:2000]})
+        body = knows.kept({"unreadable": repr(call["args"])})  # never cut: half a find would not be found
     record = CallJudged(
         at=at,
         agent=activation.agent,
-        tool=str(call["name"]),
+        tool=knows.text(str(call["name"])),  # the model made it up
         tool_digest="",
         arguments=body[0],
         verdict="deny",

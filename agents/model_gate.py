@@ -219,7 +219,7 @@ class ModelGate(BaseCallbackHandler):
         reserved = opened.reserved
         usd = opened.price.of(reserved.input_tokens, 0) if opened.price else Decimal(0)
         used = Amounts(usd=usd, input_tokens=reserved.input_tokens, model_calls=reserved.model_calls)
-        self._failed(run_id, opened, used, f"{type(error).__name__}: {error}"[:500])
+        self._failed(run_id, opened, used, f"{type(error).__name__}: {error}")
 
     def _abandoned(self, run_id: UUID) -> None:
         """Settle a call that was cancelled, of which LangChain says nothing: it may have cost what was reserved."""
@@ -242,7 +242,7 @@ class ModelGate(BaseCallbackHandler):
             agent=opened.activation.agent,
             model=opened.model,
             used=used.as_json(),
-            error=error,
+            error=run.knows.text(error)[:500],  # cut last: half a find would not be found
         )
         run.note(Draft(record=record))
 

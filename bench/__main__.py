@@ -1,6 +1,7 @@
 """Run every benchmark."""
 
-from bench import line
+from bench import crossing, line
 
 if __name__ == "__main__":
     line.show()
+    crossing.show()

@@ -1,8 +1,8 @@
-"""From a topology to a LangGraph state graph: one node per agent, one contract node per edge, one review node."""
+"""From a topology to a LangGraph state graph: agents, a contract node per edge, two per fan-out, one review node."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from langgraph.graph import END as LG_END
@@ -11,54 +11,115 @@ from langgraph.graph import StateGraph
 from typing_extensions import TypedDict  # Pydantic, which makes its schemas, takes typing's from Python 3.12 only
 
 from ..agents.agent import CompiledAgent
-from ..contracts.edge import END, START, Edge
-from .nodes import agent_node, contract_node, entry_node, review_node
-from .runs import Runs
-from .state import Output, State
+from ..contracts.edge import END, START, Edge, FanOut, OnViolation
+from .crossing import contract_node, entry_node
+from .fanout import back_node, out_node
+from .nodes import Means, Ways, agent_node
+from .reviews import Place, place_of, places_of, review_node
+from .state import Branch, Output, State
+from .topology import Topology
 
 REVIEW = "review"
 METADATA = "edgewright"
 
 
 def build_graph(
-    *,
-    edges: Sequence[Edge],
-    agents: Mapping[str, CompiledAgent],
-    digests: Mapping[str, str],
-    runs: Runs,
+    topology: Topology, *, agents: Mapping[str, CompiledAgent], digests: Mapping[str, str], means: Means
 ) -> StateGraph[Any, Any, Any, Any]:
     """Build the graph. The topology was checked before; see `faults_of_topology`."""
+    edges, fans = list(topology.edges), list(topology.fan_outs)
     entry = next(e for e in edges if e.source == START)
     typed_dict: Any = TypedDict
     request_type = typed_dict("Request", {"request": entry.contract.model})
     graph: StateGraph[Any, Any, Any, Any] = StateGraph(State, input_schema=request_type, output_schema=Output)
-    # Where there is a choice, nodes say themselves where to go on (measured: a conditional edge costs ten times that).
-    for name, agent in agents.items():
-        label = {"kind": "agent", "label": name, "detail": f"v{agent.agent.version}"}
-        contracts = {e.target: e.node for e in edges if e.source == name}
-        node = agent_node(agent, digests[name], contracts, runs)
-        choice = tuple(contracts.values()) if len(contracts) > 1 else None
-        graph.add_node(name, node, destinations=choice, metadata={METADATA: label})
-        if choice is None:
-            graph.add_edge(name, next(iter(contracts.values())))
-    reviewed = {(e.source, e.target): e for e in edges if e.source != START and e.on_violation.then == "review"}
-    if reviewed:
-        label = {"kind": "review", "label": REVIEW, "detail": "a person mends or rejects"}
-        back = dict.fromkeys((e.node for e in reviewed.values()), "mended")
-        graph.add_node(REVIEW, review_node(reviewed, runs), destinations=back, metadata={METADATA: label})
+    for agent in agents.values():
+        _add_agent(graph, agent, digests[agent.name], edges, fans, means)
+    places = {e.name: place_of(e) for e in edges if e is not entry and e.on_violation.then == "review"}
+    for fan in fans:
+        if fan.on_violation.then == "review":
+            places |= places_of(fan)
+    if places:
+        _add_review(graph, places, means)
     for edge in edges:
         label = {"kind": "contract", "label": edge.contract.id, "detail": edge.name.replace("→", " → ")}
         target = LG_END if edge.target == END else edge.target
         if edge is entry:
-            graph.add_node(edge.node, entry_node(edge, runs), metadata={METADATA: label})
+            graph.add_node(edge.node, entry_node(edge, means), metadata={METADATA: label})
             graph.add_edge(LG_START, edge.node)
             graph.add_edge(edge.node, target)
             continue
-        ways = {"passed": target}
-        if edge.on_violation.repair:
-            ways["repair"] = edge.source
-        if edge.on_violation.then == "review":
-            ways["review"] = REVIEW
-        drawn = {node: way for way, node in ways.items()}
-        graph.add_node(edge.node, contract_node(edge, ways, runs), destinations=drawn, metadata={METADATA: label})
+        ways = _ways(edge.on_violation, target, edge.source, means)
+        node = contract_node(edge, ways, means)
+        graph.add_node(edge.node, node, destinations=_drawn(ways), metadata={METADATA: label})
+    for fan in fans:
+        _add_fan(graph, fan, means)
     return graph
+
+
+def _add_agent(
+    graph: StateGraph[Any, Any, Any, Any],
+    agent: CompiledAgent,
+    digest: str,
+    edges: list[Edge],
+    fans: list[FanOut],
+    means: Means,
+) -> None:
+    """An agent's node. Where there is a choice it says where to go on: a conditional edge costs ten times that."""
+    name = agent.name
+    label = {"kind": "agent", "label": name, "detail": f"v{agent.agent.version}"}
+    within = next((f for f in fans if name in f.briefs), None)
+    fan = next((f for f in fans if f.source == name), None)
+    onwards = {e.target: e.node for e in edges if e.source == name}
+    if fan is not None:
+        onwards |= dict.fromkeys(fan.branches, fan.out)
+    if within is not None:
+        onwards = {within.target: within.back}
+    answer = next((e.contract for e in edges if e.source == name and e.target == END), None)
+    node = agent_node(agent, digest, Ways(onwards=onwards, exit=answer, fan=fan, within=within), means)
+    nodes = tuple(dict.fromkeys(onwards.values()))
+    choice = nodes if len(nodes) > 1 else None
+    takes: Any = Branch if within is not None else None
+    graph.add_node(name, node, destinations=choice, input_schema=takes, metadata={METADATA: label})
+    if choice is None:
+        graph.add_edge(name, nodes[0])
+
+
+def _add_review(graph: StateGraph[Any, Any, Any, Any], places: Mapping[str, Place], means: Means) -> None:
+    label = {"kind": "review", "label": REVIEW, "detail": "a person mends or rejects"}
+    back = dict.fromkeys((p.node for p in places.values()), "mended")
+    graph.add_node(REVIEW, review_node(places, means), destinations=back, metadata={METADATA: label})
+
+
+def _ways(rule: OnViolation, target: str, source: str, means: Means) -> dict[str, str]:
+    ways = {"passed": target}
+    if rule.repair:
+        ways["repair"] = source
+    if rule.then == "review":
+        ways["review"] = REVIEW
+    if any(key.on_conflict == "retry" for key in means.keys.values()):
+        ways["retry"] = source
+    return ways
+
+
+def _drawn(ways: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for way, node in ways.items():
+        found[node] = f"{found[node]}, {way}" if node in found else way
+    return found
+
+
+def _add_fan(graph: StateGraph[Any, Any, Any, Any], fan: FanOut, means: Means) -> None:
+    several = f"{len(fan.branches)} branches" if len(fan.branches) > 1 else fan.branches[0]
+    briefs, answers = fan.out.partition(" ")[0], fan.back.partition(" ")[0]
+    before = {"kind": "contract", "label": briefs, "detail": f"{fan.source} → {several}"}
+    ways = _ways(fan.on_violation, fan.source, fan.source, means)
+    out = {k: v for k, v in ways.items() if k != "passed"}
+    drawn = {**dict.fromkeys(fan.branches, "passed"), **_drawn(out)}
+    graph.add_node(fan.out, out_node(fan, ways, means), destinations=drawn, metadata={METADATA: before})
+    behind = {"kind": "contract", "label": answers, "detail": f"{several} → {fan.target}"}
+    after = _ways(fan.on_violation, fan.target, "", means)
+    again = {k: v for k, v in after.items() if k in ("passed", "review")}
+    drawn = _drawn(again)
+    if set(after) & {"repair", "retry"}:
+        drawn |= dict.fromkeys(fan.branches, "repair")
+    graph.add_node(fan.back, back_node(fan, after, means), destinations=drawn, metadata={METADATA: behind})

@@ -1,57 +1,57 @@
-"""The nodes of a governed graph: agents, contracts, reviews. Each enters its run through the state's run id."""
+"""What every node of a governed graph does: it enters its run, through the state's run id. And the agents' nodes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 from uuid import uuid4
 
+import orjson
 from langchain_core.callbacks import BaseCallbackManager
-from langgraph.config import get_config
+from langgraph.config import get_config, get_stream_writer
 from langgraph.errors import GraphBubbleUp
-from langgraph.runtime import get_runtime
-from langgraph.types import Command, interrupt
+from langgraph.types import Command
 
-from ..agents.agent import CompiledAgent
-from ..contracts.contract import Crossing
-from ..contracts.digest import digest
-from ..contracts.edge import END, Edge
-from ..contracts.errors import BudgetExceeded, ContractViolation, TopologyInvalid
-from ..contracts.review import ReviewAnswer, ReviewRequest, binding_of
+from ..agents.agent import Agent, CompiledAgent, Turn
+from ..agents.handoff import SUBMIT
+from ..contracts.contract import MAX_BYTES, Contract
+from ..contracts.edge import FanOut
+from ..contracts.errors import BudgetExceeded, HandoffConflict, SharedWriteInvalid, TopologyInvalid
+from ..contracts.shared import Key
 from ..ledger.entry import Draft
-from ..ledger.records import (
-    AgentEnded,
-    AgentStarted,
-    ContractPassed,
-    ContractViolated,
-    ReviewAnswered,
-    ReviewAsked,
-)
-from ..tools.position import NS, Positions
-from ..tools.run import Activation, Run, activated, payload_of
+from ..ledger.records import AgentEnded, AgentStarted
+from ..tools.position import NS
+from ..tools.run import Activation, Run, activated
 from ..tools.tracing import annotate
-from .runs import Runs, run_id_of
-from .state import State
+from .registries import Registry
+from .runs import Runs
+from .state import Turned
+from .tokens import TOKENS, Tokens
 
 
 class Node(Protocol):
-    """A node's function."""
+    """A node's function. Its parameter's annotation must not name a type: LangGraph would read it as a schema."""
 
-    def __call__(self, state: State) -> Awaitable[dict[str, Any] | Command[str]]:
+    def __call__(self, state: Any) -> Awaitable[dict[str, Any] | Command[str]]:
         """Take the state, return an update of it, with where to go on where there is a choice."""
         ...
 
 
-class HandoffAnswer(ReviewAnswer):
-    """What can be answered about a payload that breaks its contract: mend it or reject it. It cannot be approved."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What the nodes of one system work with."""
 
-    decision: Literal["edit", "reject"]
+    runs: Runs
+    keys: Mapping[str, Key] = field(default_factory=dict)
+    registries: Mapping[str, Registry] = field(default_factory=dict)
+    summarisers: Mapping[str, CompiledAgent] = field(default_factory=dict)
+    intents: frozenset[str] = frozenset()
 
 
-def _entered(run: Run) -> tuple[str, str]:
+def entered(run: Run) -> tuple[str, str]:
     """Tell the run's positions which node this is; returns its namespace and its path."""
     config = get_config()
     metadata = config.get("metadata") or {}
@@ -64,7 +64,7 @@ def _entered(run: Run) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def _of_run(runs: Runs, run: Run) -> AsyncIterator[None]:
+async def of_run(runs: Runs, run: Run) -> AsyncIterator[None]:
     """What becomes of the run when a node of it stops: let go at a review, ended when it fails."""
     try:
         yield
@@ -74,191 +74,142 @@ async def _of_run(runs: Runs, run: Run) -> AsyncIterator[None]:
         raise
     except Exception as error:
         status = "out_of_budget" if isinstance(error, BudgetExceeded) else "failed"
-        await runs.end(run, status, reason=f"{type(error).__name__}: {error}"[:2000])
+        reason = run.knows.text(f"{type(error).__name__}: {error}")
+        await runs.end(run, status, reason=reason[:2000])
         raise
 
 
-def agent_node(agent: CompiledAgent, spec_digest: str, onwards: Mapping[str, str], runs: Runs) -> Node:
-    """An agent's turn: takes the inbox, leaves an offer. `onwards` names the contract node of each target."""
-    limits = agent.agent.limits
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """Where an agent's offers go: `onwards` names the contract node of each target.
+
+    `fan` is the fan-out it may start, `within` the one whose branch it is; `exit` is the contract of its answer to the
+    caller, where it may give one.
+    """
+
+    onwards: Mapping[str, str]
+    exit: Contract | None = None
+    fan: FanOut | None = None
+    within: FanOut | None = None
+
+
+def agent_node(agent: CompiledAgent, spec_digest: str, ways: Ways, means: Means) -> Node:
+    """An agent's turn: takes the inbox, leaves what it turned out."""
+    limits, runs = agent.agent.limits, means.runs
     who = f"{agent.name}@{agent.agent.version}"
 
-    async def take_turn(state: State) -> dict[str, Any] | Command[str]:
+    async def take_turn(state: Any) -> dict[str, Any] | Command[str]:
         run = await runs.attach(state["run"])
-        async with _of_run(runs, run):
-            ns, at = _entered(run)
+        async with of_run(runs, run):
+            ns, at = entered(run)
             activation = Activation(run=run, agent=agent.name, limits=limits, ns=ns)
-            body = payload_of(state["inbox"])
-            started = AgentStarted(at=at, agent=who, digest=spec_digest, input=body[0])
-            run.note(Draft(record=started, key=f"started:{at}"))
-            repairing = state.get("gate") == "repair"
+            run.note(_started(run, who, at, spec_digest, state["inbox"]))
+            again = state.get("turned") if state.get("gate") in ("repair", "retry") else None
+            before = again if state.get("gate") == "repair" else None
+            shown, based = _shared(agent.agent, state.get("shared") or {}, before)
             with activated(activation):
-                offer = await agent.turn(
+                turn = await agent.turn(
                     state["inbox"],
-                    talk=state.get("talk", []) if repairing else (),
-                    faults=state.get("faults", []) if repairing else (),
                     activation=activation,
+                    history=state.get("history") or (),
+                    shared={k: held["value"] for k, held in shown.items()},
+                    talk=before["talk"] if before else (),
+                    faults=state.get("faults", []) if before else (),
+                    watch=_tokens(run, agent, ways.exit),
                 )
-            if offer.target not in agent.targets:
-                fault = f"agent {agent.name!r} handed over to {offer.target!r}; it may to: {', '.join(agent.targets)}"
-                raise TopologyInvalid(name=run.grounds.system, faults=[fault])
-            offered = payload_of(_readable(offer.payload))
-            ended = AgentEnded(at=at, agent=who, target=offer.target, offer=offered[0])
+            _refuse_strays(agent, ways, turn, run)
+            left = Turned(
+                source=agent.name,
+                at=at,
+                since=[*before["since"], before["at"]] if before else [],
+                shown=shown,
+                based=based,
+                history=list(state.get("history") or ()) if ways.within else [],
+                offers=[{"target": o.target, "payload": o.payload} for o in turn.offers],
+                # A model that mends its offer was told that its writes are noted; a function says all of it again.
+                writes=_writes(agent, turn, based, means.keys, noted=before["writes"] if before and turn.talk else ()),
+                talk=list(turn.talk),
+                inbox=state["inbox"],
+                crossed=state.get("crossed", ""),
+                branch=state.get("branch", -1),
+                tries=state.get("tries", 0) if ways.within else again["tries"] if again else 0,
+            )
+            target = ", ".join(o.target for o in turn.offers)
+            offered = run.knows.kept(readable([o["payload"] for o in left["offers"]]))
+            ended = AgentEnded(at=at, agent=who, target=target, offer=offered.ref)
             run.note(Draft(record=ended, key=f"ended:{at}", payloads=(offered,)))
-            made = {"source": agent.name, "target": offer.target, "payload": offer.payload}
-            left = {"offer": made, "talk": list(offer.talk)}
-            return Command(update=left, goto=onwards[offer.target]) if len(onwards) > 1 else left
+            if ways.within is not None:
+                return {"branches": [left]}
+            onwards = ways.onwards[turn.offers[0].target]
+            several = len(set(ways.onwards.values())) > 1
+            return Command(update={"turned": left}, goto=onwards) if several else {"turned": left}
 
     return take_turn
 
 
-def _readable(payload: Any) -> Any:
-    try:
-        payload_of(payload)
-    except TypeError:
-        return {"unreadable": repr(payload)[:2000]}
-    return payload
-
-
-ADMITTED: ContextVar[Crossing | None] = ContextVar("edgewright_admitted", default=None)
-"""A request that was checked before the graph was invoked, so that LangGraph's first checkpoint holds no raw one."""
-
-
-def entry_node(edge: Edge, runs: Runs) -> Node:
-    """The contract on the edge from start: checks the request and begins the run. Bad input begins nothing."""
-
-    async def check_request(state: State) -> dict[str, Any]:
-        request, admitted = state.get("request"), ADMITTED.get()
-        known = admitted if admitted is not None and admitted.payload == request else None
-        crossing = known or edge.contract.check(request, received={}, edge=edge.name)
-        info = get_runtime().execution_info
-        thread = (info.thread_id if info else None) or ""
-        task = info.task_id if info else uuid4().hex
-        run_id = await _cut_off(runs, thread, crossing.payload) or run_id_of(thread, task)
-        run = await runs.begin(run_id, thread, crossing.payload)
-        _, at = _entered(run)
-        _passed(run, edge, crossing, at, 0, 0)
-        return _onwards(crossing.payload) | {"run": run.grounds.run, "request": None, "response": {}}
-
-    return check_request
-
-
-async def _cut_off(runs: Runs, thread: str, request: dict[str, Any]) -> str | None:
-    """The run that a crash cut off before any checkpoint of it, if this is the same request at the same step.
-
-    The steps of this execution are then those of that one, so what it did already stands under the same keys.
-    """
-    found = await runs.cut_off(thread)
-    if found is None or found[2] != request:
+def _tokens(run: Run, agent: CompiledAgent, answers: Contract | None) -> Tokens | None:
+    """What streams an agent's answer, where its reader asked for tokens and it may answer."""
+    if answers is None or not get_config().get("configurable", {}).get(TOKENS):
         return None
-    metadata, here = get_config().get("metadata") or {}, Positions()
-    here.enter(metadata, uuid4(), None)
-    at = here.path(str(metadata.get(NS, "")))
-    return found[0] if any(e.key == f"passed:{at}" for e in found[1]) else None
+    redactor = answers.redactor(run.knows.known)
+    return Tokens(agent=agent.name, tool=SUBMIT, contract=answers, redactor=redactor, write=get_stream_writer())
 
 
-def contract_node(edge: Edge, onwards: Mapping[str, str], runs: Runs) -> Node:
-    """The contract on an edge between agents, or to the end: checks, projects, redacts, records.
+def _started(run: Run, who: str, at: str, spec_digest: str, inbox: Any) -> Draft:
+    handed = run.knows.kept(inbox)
+    record = AgentStarted(at=at, agent=who, digest=spec_digest, input=handed.ref)
+    return Draft(record=record, key=f"started:{at}", payloads=(handed,))
 
-    `onwards` names the node for each of its decisions: `passed`, `repair`, `review`.
+
+def _refuse_strays(agent: CompiledAgent, ways: Ways, turn: Turn, run: Run) -> None:
+    targets = [o.target for o in turn.offers]
+    for target in targets:
+        if target not in agent.targets:
+            fault = f"agent {agent.name!r} handed over to {target!r}; it may to: {', '.join(agent.targets)}"
+            raise TopologyInvalid(name=run.grounds.system, faults=[fault])
+    branches = ways.fan.branches if ways.fan else ()
+    if len(targets) > 1 and not set(targets) <= set(branches):
+        raise HandoffConflict(agent=agent.name, targets=targets)
+
+
+def _shared(
+    agent: Agent, now: Mapping[str, dict[str, Any]], before: Turned | None
+) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+    """The shared keys that an agent is shown, and the versions of those that it may write.
+
+    A repair goes on with what its turn began with: were it to write on newer versions, which its model never read, a
+    write that came in between would be lost in silence.
     """
-    rule = edge.on_violation
-
-    async def check_offer(state: State) -> Command[str]:
-        run = await runs.attach(state["run"])
-        async with _of_run(runs, run):
-            _, at = _entered(run)
-            offer, tries = state["offer"], state.get("tries", 0)
-            try:
-                crossing = edge.contract.check(offer["payload"], received=state["inbox"], edge=edge.name)
-            except ContractViolation as violation:
-                then = "repair" if tries < rule.repair else rule.then
-                record = ContractViolated(
-                    edge=edge.name,
-                    contract=edge.contract.id,
-                    faults=list(violation.faults),
-                    tries=tries + 1,
-                    then=then,
-                )
-                run.note(Draft(record=record, key=f"violated:{at}"))
-                if then == "fail":
-                    raise
-                refused = {"gate": then, "tries": tries + 1, "faults": list(violation.faults)}
-                return Command(update=refused, goto=onwards[then])
-            _passed(run, edge, crossing, at, len(state.get("talk", [])), tries)
-            if edge.target == END:
-                body = payload_of(crossing.payload)
-                await runs.end(run, "completed", response=body[0], payload=body[1])
-                left = _onwards({}) | {"response": crossing.payload}
-                return Command(update=left, goto=onwards["passed"])
-            return Command(update=_onwards(crossing.payload), goto=onwards["passed"])
-
-    return check_offer
+    if before is not None:
+        return before["shown"], before["based"]
+    return {k: now[k] for k in agent.reads if k in now}, {k: now[k]["version"] for k in agent.writes if k in now}
 
 
-def _onwards(payload: dict[str, Any]) -> dict[str, Any]:
-    """The state behind a contract that let something pass: the payload, and nothing of how it came about."""
-    return {"inbox": payload, "gate": "passed", "tries": 0, "faults": [], "talk": [], "offer": {}}
+def _writes(
+    agent: CompiledAgent,
+    turn: Turn,
+    based: Mapping[str, int],
+    keys: Mapping[str, Key],
+    *,
+    noted: Sequence[dict[str, Any]] = (),
+) -> list[dict[str, Any]]:
+    """The writes of a turn, those `noted` in its earlier tries first, each with the version that it began with."""
+    found: list[dict[str, Any]] = [*noted]
+    for name, value in turn.writes:
+        if name not in agent.agent.writes:
+            fault = f"it does not declare to write it; it declares: {', '.join(agent.agent.writes) or 'none'}"
+            raise SharedWriteInvalid(key=name, writer=agent.name, faults=[fault])
+        if keys[name].reducer is None:  # within one turn the last word counts
+            found = [w for w in found if w["key"] != name]
+        found.append({"key": name, "value": value, "based": based.get(name, 0)})
+    return found
 
 
-def _passed(run: Run, edge: Edge, crossing: Crossing, at: str, history: int, tries: int) -> None:
-    body = payload_of(crossing.payload)
-    record = ContractPassed(
-        edge=edge.name,
-        contract=edge.contract.id,
-        contract_digest=edge.contract.digest,
-        payload=body[0],
-        fields=sorted(crossing.payload),
-        withheld=[list(w) for w in crossing.withheld],
-        redacted=[list(r) for r in crossing.redacted],
-        history_withheld=history,
-        tries=tries,
-    )
-    run.note(Draft(record=record, key=f"passed:{at}", payloads=(body,)))
-
-
-def review_node(edges: dict[tuple[str, str], Edge], runs: Runs) -> Node:
-    """A person mends or rejects a payload that its source could not mend."""
-
-    async def ask_person(state: State) -> Command[str]:
-        run = await runs.attach(state["run"])
-        async with _of_run(runs, run):
-            _, at = _entered(run)
-            offer, faults = state["offer"], state.get("faults", [])
-            edge = edges[offer["source"], offer["target"]]
-            grounds = run.grounds
-            binding = binding_of(run=grounds.run, at=at, edge=edge.name, payload=_readable(offer["payload"]))
-            review = digest([grounds.run, binding])[:24]
-            asked = ReviewAsked(
-                review=review, at=at, agent=edge.source, about=edge.name, binding=binding, rules=[edge.contract.id]
-            )
-            if f"asked:{review}" not in run.journal:
-                await run.write(Draft(record=asked, key=f"asked:{review}"))
-            payload = offer["payload"] if isinstance(offer["payload"], dict) else {}
-            request = ReviewRequest(
-                id=review,
-                kind="handoff",
-                run=grounds.run,
-                agent=edge.source,
-                edge=edge.name,
-                arguments=payload,
-                faults=tuple(faults),
-                binding=binding,
-            )
-            answer = interrupt(request.model_dump(mode="json"), response_schema=HandoffAnswer)
-            edited = payload_of(answer.arguments) if answer.arguments is not None else None
-            answered = ReviewAnswered(
-                review=review,
-                at=at,
-                decision=answer.decision,
-                reason=answer.reason,
-                reviewer=answer.reviewer,
-                arguments=edited[0] if edited else "",
-            )
-            draft = Draft(record=answered, key=f"answered:{review}", payloads=(edited,) if edited else ())
-            await run.write(draft)
-            if answer.decision == "reject":
-                raise ContractViolation(contract=edge.contract.id, edge=edge.name, faults=faults)
-            return Command(update={"offer": {**offer, "payload": answer.arguments}}, goto=edge.node)
-
-    return ask_person
+def readable(payload: Any) -> Any:
+    """A payload, or where it is no JSON what can be shown of it."""
+    try:
+        orjson.dumps(payload)
+    except TypeError:
+        said = repr(payload)  # never cut: half of what must not be seen would not be found
+        return {"unreadable": said if len(said) <= MAX_BYTES else type(payload).__name__}
+    return payload

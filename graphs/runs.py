@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
 import orjson
 
-from ..contracts.errors import LedgerCorrupt, NotFound
+from ..contracts.digest import canonical
+from ..contracts.errors import LedgerCorrupt, NotFound, SystemChanged
+from ..contracts.lock_changes import resumable
 from ..contracts.policy import CompiledPolicy
+from ..contracts.redaction import Redactor
 from ..contracts.review import ReviewAnswer
 from ..contracts.tool import ToolSpec
-from ..ledger.entry import Draft, Entry
-from ..ledger.records import ReviewAnswered, RunEnded, RunResumed, RunStarted
+from ..ledger.entry import Draft, Entry, Payload
+from ..ledger.records import (
+    ContractPassed,
+    EffectDone,
+    EffectFailed,
+    EffectRefused,
+    ReviewAnswered,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+)
+from ..ledger.sealing import new_run_key
 from ..ledger.store import status_of
-from ..tools.run import Grounds, Run, payload_of
+from ..tools.knowing import Knowledge
+from ..tools.run import Grounds, Run
 from .home import Home
 from .standing import Standing
 
+LATE, ADMITTED = 256, 32
 _RUNS = UUID("6f1d9a52-5f0b-4f0a-9c1e-0a8d8f2f7f11")
 
 
@@ -32,10 +48,20 @@ class Runs:
     """Finds the `Run` for an id. One instance per system."""
 
     def __init__(
-        self, standing: Standing, home: Home, policy: CompiledPolicy | None, tools: Mapping[str, ToolSpec]
+        self,
+        standing: Standing,
+        home: Home,
+        policy: CompiledPolicy | None,
+        tools: Mapping[str, ToolSpec],
+        *,
+        document: Mapping[str, Any] | None = None,
     ) -> None:
         self._standing, self._home, self._policy, self._tools = standing, home, policy, tools
+        self._document, self._defined = document, False
         self._live: dict[str, Run] = {}
+        self._late: deque[Knowledge] = deque(maxlen=LATE)
+        self._admitted: deque[Knowledge] = deque(maxlen=ADMITTED)
+        self._made: dict[bool, tuple[tuple[tuple[int, int], ...], Redactor, list[Knowledge]]] = {}
 
     def _grounds(self, run: str, thread: str, environment: str, request: Mapping[str, Any]) -> Grounds:
         return Grounds(
@@ -56,19 +82,24 @@ class Runs:
             return self._live[run_id]
         ledger = await self._home.ledger()
         grounds = self._grounds(run_id, thread, self._standing.environment, request)
-        digest, body = payload_of(request)
+        key = new_run_key()
+        run = Run(grounds=grounds, ledger=ledger, knows=self._knowledge(key.body))
+        run.knows.learn(self._standing.entry.leaves(request))
+        body = run.knows.kept(request)
         started = RunStarted(
             system=self._standing.id,
             system_digest=self._standing.digest,
             policy_digest=self._policy.digest if self._policy else "",
             environment=self._standing.environment,
             thread=thread,
-            request=digest,
+            request=body.ref,
             agents=self._standing.agents,
         )
-        run = Run(grounds=grounds, ledger=ledger)
-        draft = Draft(record=started, key="run.started", payloads=((digest, body),))
+        draft = Draft(record=started, key="run.started", payloads=(key, body))
         entry = (await run.write(draft))[0]
+        if not self._defined and self._document is not None:
+            ledger.define(self._standing.digest, canonical(self._document))
+            self._defined = True
         if entry.record is not started:  # it was there: an earlier process began it
             return await self.attach(run_id)
         run.started = entry.time
@@ -94,8 +125,36 @@ class Runs:
             return None
         entries = await asyncio.to_thread(ledger.entries, run)
         began = entries[0].record
-        body = await asyncio.to_thread(ledger.payload, run, began.request) if isinstance(began, RunStarted) else None
+        body = await asyncio.to_thread(ledger.exact, run, began.request) if isinstance(began, RunStarted) else None
         return (run, entries, orjson.loads(body)) if body is not None else None
+
+    async def changed(self, run_id: str) -> SystemChanged | None:
+        """Why a run that has not ended cannot go on under this version of the system; None if it can."""
+        if not run_id or run_id in self._live:
+            return None
+        ledger = await self._home.ledger()
+        entries = await asyncio.to_thread(ledger.entries, run_id)
+        if not entries or not isinstance(began := entries[0].record, RunStarted):
+            return None
+        now = self._standing.digest
+        ended = any(isinstance(e.record, RunEnded) for e in entries)
+        if began.system_digest == now or self._document is None or ended:
+            return None
+        body = await asyncio.to_thread(ledger.definition, began.system_digest)
+        if body is None:
+            why = ["the ledger has no record of what it was"]
+        else:
+            why = [f"{f.name}: {f.reason}" for f in resumable(orjson.loads(body), self._document)]
+        if not why:
+            return None
+        return SystemChanged(
+            thread=began.thread,
+            run=run_id,
+            system=self._standing.id.partition("@")[0],
+            before=began.system_digest,
+            now=now,
+            reasons=why,
+        )
 
     async def answered(self, run_id: str) -> dict[str, ReviewAnswer]:
         """Answers that the ledger holds by review id: a crash may have come between an answer and what it allowed."""
@@ -103,14 +162,14 @@ class Runs:
         found = {}
         for entry in await asyncio.to_thread(ledger.entries, run_id):
             if isinstance(record := entry.record, ReviewAnswered):
-                body = await asyncio.to_thread(ledger.payload, run_id, record.arguments) if record.arguments else None
+                body = await asyncio.to_thread(ledger.exact, run_id, record.arguments) if record.arguments else None
                 said = {"decision": record.decision, "reason": record.reason, "reviewer": record.reviewer}
                 arguments = orjson.loads(body) if body is not None else None
                 found[record.review] = ReviewAnswer.model_validate({**said, "arguments": arguments})
         return found
 
     async def attach(self, run_id: str) -> Run:
-        """The live run, or the one that the ledger holds. Raises NotFound, LedgerCorrupt."""
+        """The live run, or the one that the ledger holds. Raises NotFound, LedgerCorrupt, SystemChanged."""
         if run_id in self._live:
             return self._live[run_id]
         ledger = await self._home.ledger()
@@ -118,27 +177,117 @@ class Runs:
         if not entries or not isinstance(entries[0].record, RunStarted):
             raise NotFound(kind="run", name=run_id)
         began = entries[0].record
-        body = await asyncio.to_thread(ledger.payload, run_id, began.request)
+        if (changed := await self.changed(run_id)) is not None:
+            raise changed
+        body = await asyncio.to_thread(ledger.exact, run_id, began.request)
         if body is None:
             raise LedgerCorrupt(run=run_id, seq=0, fault="the request it began with is gone")
         request = orjson.loads(body)
         run = Run.over(self._grounds(run_id, began.thread, began.environment, request), ledger, entries)
+        key: bytes | None = await asyncio.to_thread(ledger.run_key, run_id)
+        made = self._knowledge(key or b"")
+        made.labels, run.knows = run.knows.labels, made
+        run.knows.learn(self._standing.entry.leaves(request))
+        await asyncio.to_thread(self._learn_again, run, entries)
         if _interrupted(entries):
-            run.note(Draft(record=RunResumed(records=len(entries))))
+            now = self._standing.digest if began.system_digest != self._standing.digest else ""
+            run.note(Draft(record=RunResumed(records=len(entries), system_digest=now)))
         return self._live.setdefault(run_id, run)
+
+    def _knowledge(self, key: bytes) -> Knowledge:
+        standing = self._standing
+        return Knowledge(redactor=standing.recorded, watches=standing.watches, covered=standing.covered, key=key)
+
+    def _learn_again(self, run: Run, entries: list[Entry]) -> None:
+        """Make again what the run knew, from what the ledger has sealed of it: what its agents read, what to hide.
+
+        A node that was done before is not executed again, so nothing else would tell what its tools had told it.
+        """
+        knows, contracts = run.knows, self._standing.contracts if self._standing.watches else {}
+        for entry in entries:
+            match entry.record:
+                case ContractPassed(contract=name, payload=ref) if name in contracts:
+                    knows.learn(contracts[name].leaves(self._exact(run, ref) or {}))
+                case EffectDone(effect=at, tool=name, outcome=ref):
+                    knows.told(at, self._exact(run, ref), self._tools.get(name))
+                case EffectRefused(effect=at, tool=name, reason=said) | EffectFailed(effect=at, tool=name, error=said):
+                    knows.told(at, said, self._tools.get(name))
+                case _:
+                    pass
+
+    @staticmethod
+    def _exact(run: Run, ref: str) -> Any:
+        """A payload as it was; None where it was erased."""
+        body = run.ledger.exact(run.grounds.run, ref)
+        return None if body is None else orjson.loads(body)
 
     def let_go(self, run_id: str) -> None:
         """Forget a run that waits for a person, or has ended. The ledger has all of it."""
-        self._live.pop(run_id, None)
+        run = self._live.pop(run_id, None)
+        if run is not None and run.knows.known:
+            self._late.append(run.knows)
 
-    async def end(self, run: Run, status: str, *, reason: str = "", response: str = "", payload: bytes = b"") -> None:
+    def redactors(self) -> list[Redactor]:
+        """What cuts out of a trace what it must not show: of the system, and of each run that knows sensitive values.
+
+        Traces are sent a while after what they tell, so the newest runs that were let go count too.
+        """
+        before = [*self._admitted, *self._late]
+        now = [r.knows for r in list(self._live.values()) if r.knows.known]
+        return [self._joined(before, detect=True), *([self._joined(now, detect=False)] if now else ())]
+
+    def _joined(self, every: Sequence[Knowledge], *, detect: bool) -> Redactor:
+        """One redactor for what several runs know: each of its own would look at every text again."""
+        of = tuple((id(knows), len(knows.known)) for knows in every)
+        made = self._made.get(detect)
+        if made is None or made[0] != of:
+            known = {text: level for knows in every for text, level in dict(knows.known).items()}
+            # With what it was made of, so that nothing new gets an id of theirs.
+            made = self._made[detect] = of, self._standing.recorded(known, detect=detect), list(every)
+        return made[1]
+
+    def admitted(self, request: Mapping[str, Any]) -> None:
+        """A request that is about to begin a run: a trace tells of it before there is one."""
+        knows = self._knowledge(b"")
+        knows.learn(self._standing.entry.leaves(request))
+        if knows.known:
+            self._admitted.append(knows)
+
+    def cleaned(self, thread: str, value: Any) -> Any:
+        """What a tool or a node tells the reader of a thread by itself, as that reader may see it.
+
+        Messages, models and other objects are looked through as JSON, and told as such if something is cut out.
+        """
+        live = list(self._live.values())
+        runs = [r for r in live if r.grounds.thread == thread] or live
+        try:
+            plain = orjson.loads(orjson.dumps(value, default=_unpacked, option=orjson.OPT_NON_STR_KEYS))
+        except TypeError:
+            plain = repr(value)
+        cleaned = plain
+        for redactor in [r.knows.redacts() for r in runs] or [self._standing.recorded({})]:
+            cleaned = redactor.clean(cleaned)[0]
+        return value if cleaned == plain else cleaned
+
+    async def end(self, run: Run, status: str, *, reason: str = "", response: Payload | None = None) -> None:
         """Record a run's end and let it go; returns when all of its records are durable."""
         run.settle_abandoned()
-        record = RunEnded(status=status, reason=reason, response=response, spent=run.spent.as_json())
+        ref = response.ref if response else ""
+        record = RunEnded(status=status, reason=reason, response=ref, spent=run.spent.as_json())
         try:
-            await run.write(Draft(record=record, payloads=((response, payload),) if response else ()))
+            await run.write(Draft(record=record, payloads=(response,) if response else ()))
         finally:  # what could not be written must not live on here: only the ledger knows what is so
             self.let_go(run.grounds.run)
+
+
+def _unpacked(value: Any) -> Any:
+    """An object as JSON, or as what it says of itself."""
+    if isinstance(value, bytes | bytearray):
+        return value.decode(errors="replace")
+    if isinstance(value, set | frozenset):
+        return list(value)
+    dump = getattr(value, "model_dump", None)
+    return dump() if callable(dump) and not isinstance(value, type) else repr(value)
 
 
 def _interrupted(entries: list[Entry]) -> bool:

@@ -1,13 +1,46 @@
-"""The shared state of a governed graph. Each key has one kind of writer; a caller can write `request` only."""
+"""The checkpointed state of a governed graph. Each key has one kind of writer; a caller can write `request` only.
+
+Of all of it a reader sees `run` and `response`; see `reading.py`.
+"""
 
 from __future__ import annotations
 
-from typing import Any, NotRequired
+from typing import Annotated, Any, NotRequired
 
 from langchain_core.messages import AnyMessage
 from typing_extensions import TypedDict  # Pydantic, which makes its schemas, takes typing's from Python 3.12 only
 
 RUN, REQUEST, RESPONSE = "run", "request", "response"
+PUBLIC = (RUN, RESPONSE)
+
+
+def collected(before: list[Any] | None, new: list[Any] | None) -> list[Any]:
+    """What several branches write in one step, all of it; None begins anew."""
+    return [] if new is None else [*(before or []), *new]
+
+
+class Turned(TypedDict):
+    """What a turn left: who took it, where, its offers, what it would write, and what it had been handed.
+
+    A repair goes on with the turn: `since` are the places of the tries before it, whose talk it still has; `shown` are
+    the shared keys that it was shown, and `based` the versions of those that it may write, as the turn began.
+    `history` is what a branch had been handed beside its brief, for when it begins anew.
+    """
+
+    source: str
+    at: str
+    since: list[str]
+    shown: dict[str, dict[str, Any]]
+    based: dict[str, int]
+    history: list[AnyMessage]
+    offers: list[dict[str, Any]]
+    writes: list[dict[str, Any]]
+    talk: list[AnyMessage]
+    inbox: dict[str, Any]
+    crossed: str
+    branch: int
+    tries: int
+    place: NotRequired[str]
 
 
 class State(TypedDict):
@@ -17,10 +50,14 @@ class State(TypedDict):
         request: what the caller sent; read by the entry contract only.
         run: the run's id; written by the entry contract.
         inbox: the payload that crossed to the agent whose turn it is; written by contract nodes.
-        offer: what an agent offers: `source`, `target`, `payload`; written by agents (and by a review's edit).
-        talk: messages of the turn that led to the offer, kept for a repair; written by agents.
-        gate: the last contract node's decision: `passed`, `repair` or `review`.
-        tries: how often the offer was refused.
+        crossed: which crossing that was; the ledger has its labels. Written by contract nodes.
+        history: messages that crossed with it; written by contract nodes.
+        turned: what the last turn left; written by agents (and by a review's edit).
+        branches: the same, of each branch of a fan-out; written by branch agents.
+        fan: what a fan-out waits for: what its source had been handed, how many branches; written by contract nodes.
+        results: what branches gave back, checked; written by the contract node behind them.
+        shared: shared keys, each with its value, version, last writer and label; written by contract nodes.
+        gate: the last contract node's decision: `passed`, `repair`, `retry` or `review`.
         faults: why, for the repair.
         response: the payload that crossed to the end.
     """
@@ -28,12 +65,31 @@ class State(TypedDict):
     request: NotRequired[Any]
     run: NotRequired[str]
     inbox: NotRequired[dict[str, Any]]
-    offer: NotRequired[dict[str, Any]]
-    talk: NotRequired[list[AnyMessage]]
+    crossed: NotRequired[str]
+    history: NotRequired[list[AnyMessage]]
+    turned: NotRequired[Turned | None]
+    branches: NotRequired[Annotated[list[Turned], collected]]
+    fan: NotRequired[dict[str, Any]]
+    results: NotRequired[dict[str, Any]]
+    shared: NotRequired[dict[str, dict[str, Any]]]
     gate: NotRequired[str]
-    tries: NotRequired[int]
     faults: NotRequired[list[str]]
     response: NotRequired[dict[str, Any]]
+
+
+class Branch(TypedDict):
+    """What a branch of a fan-out begins with, in the place of the state."""
+
+    run: str
+    inbox: dict[str, Any]
+    crossed: str
+    history: list[AnyMessage]
+    shared: dict[str, dict[str, Any]]
+    branch: int
+    tries: int
+    gate: NotRequired[str]
+    faults: NotRequired[list[str]]
+    turned: NotRequired[Turned | None]
 
 
 class Output(TypedDict):

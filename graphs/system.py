@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 from uuid import uuid4
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
@@ -21,25 +21,28 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Interrupt
 
 from ..contracts.budget import Budget
-from ..contracts.digest import digest
-from ..contracts.edge import START
-from ..contracts.errors import NotFound, ReviewInvalid, ThreadBusy, ThreadWaiting, TopologyInvalid
-from ..contracts.policy import CompiledPolicy, Policy
+from ..contracts.contract import Never
+from ..contracts.errors import NotFound, ReviewInvalid, SystemChanged, ThreadWaiting
+from ..contracts.policy import Policy
 from ..contracts.review import ReviewAnswer, ReviewRequest
+from ..contracts.shared import Key
+from ..ledger.holds import Hold
 from ..ledger.store import Ledger
 from ..ledger.transcript import transcript
-from .build import build_graph
+from .definition import UNRECORDED, build, define
 from .drawing import Drawing, drawing_of, to_mermaid, to_png, to_svg
 from .home import Home
-from .nodes import ADMITTED
-from .runs import Runs
-from .standing import Standing
+from .locking import lock_of_definition
+from .reading import GovernedGraph, Governing
+from .registries import Registry
 from .state import REQUEST, RESPONSE, RUN
+from .store import VersionedStore
 from .story import Story, result_html
-from .topology import Topology, faults_of_topology
+from .topology import Topology
 
 T = TypeVar("T")
 Durability = Literal["sync", "async", "exit"]
+_LOADED: WeakValueDictionary[tuple[str, str], System] = WeakValueDictionary()
 _SYSTEMS: WeakKeyDictionary[StateGraph[Any, Any, Any, Any], System] = WeakKeyDictionary()
 
 
@@ -71,6 +74,11 @@ class System:
         resources: what tools reach through `ctx.resource(Class)`: database handles, clients.
         environment: `development`, `staging`, `production`, …; policy reads it as `context.env`.
         home: folder of ledger and checkpoints; None keeps both in memory.
+        shared: the shared state by key, each with its writer or its reducer.
+        registries: look-ups that validate ids, by the name that `Id(...)` gives: a callable, or a trusted read tool.
+        unrecorded: what no record, trace or question to a person shows, beside what a contract never lets cross;
+            credentials unless said otherwise.
+        wait: seconds that a run waits for its thread while another run has it; None refuses at once.
 
     Raises:
         TopologyInvalid, AgentInvalid, PolicyInvalid: with every fault found.
@@ -88,64 +96,33 @@ class System:
         resources: Sequence[Any] = (),
         environment: str = "development",
         home: Path | str | None = None,
+        shared: Mapping[str, Key] | None = None,
+        registries: Mapping[str, Registry] | None = None,
+        unrecorded: Never = UNRECORDED,
+        wait: float | None = None,
     ) -> None:
-        faults = faults_of_topology(topology)
-        if not (name.isascii() and name.isidentifier() and name == name.lower()):
-            faults.insert(0, f"its name {name!r} must be a lower case identifier")
-        tools = [t.spec for a in topology.agents for t in a.tools]
-        by_name = {t.name: t for t in tools}
-        faults += [f"two tools are named {t.name!r}" for t in tools if by_name[t.name].digest != t.digest]
-        if faults:
-            raise TopologyInvalid(name=name, faults=list(dict.fromkeys(faults)))
-        self.name, self.version, self.topology = name, version, topology
-        edges = list(topology.edges)
-        entry = next(e for e in edges if e.source == START)
-        self.entry = entry.contract
-        chosen = {f: p for f, p in entry.contract.schema["properties"].items() if f in entry.contract.policy_fields}
-        required = [f for f in entry.contract.schema.get("required", ()) if f in chosen]
-        request = {
-            "type": "object",
-            "properties": chosen,
-            "required": required,
-            "$defs": entry.contract.schema.get("$defs", {}),
-        }
-        self.policy = (
-            CompiledPolicy(policy, agents=[a.name for a in topology.agents], tools=by_name.values(), request=request)
-            if policy
-            else None
-        )
-        self.specs = {a.name: a.spec(model) for a in topology.agents}
-        self.tools = by_name
-        self.budget = budget or Budget()
-        standing = Standing(
-            id=f"{name}@{version}",
-            digest=digest(
-                [
-                    name,
-                    version,
-                    sorted(s.digest for s in self.specs.values()),
-                    sorted([e.name, e.contract.digest] for e in edges),
-                    self.policy.digest if self.policy else "",
-                    self.budget.as_json(),
-                ]
-            ),
+        found = self.definition = define(
+            name,
+            version=version,
+            topology=topology,
+            policy=policy,
+            budget=budget,
+            model=model,
+            resources=resources,
             environment=environment,
-            budget=self.budget,
-            agents={s.name: f"{s.id} {s.digest}" for s in self.specs.values()},
-            policy_fields=entry.contract.policy_fields,
-            resources=tuple(resources),
+            shared=shared or {},
+            registries=registries or {},
+            unrecorded=unrecorded,
         )
-        self.standing, self.home = standing, Home(home)
-        runs = self._runs = Runs(standing, self.home, self.policy, by_name)
-        compiled = {
-            a.name: a.compiled({e.target: e.contract for e in edges if e.source == a.name}, model)
-            for a in topology.agents
-        }
-        digests = {n: s.digest for n, s in self.specs.items()}
-        self._builder = build_graph(edges=edges, agents=compiled, digests=digests, runs=runs)
+        self.name, self.version, self.topology = name, version, topology
+        self.entry, self.policy, self.budget = found.entry, found.policy, found.budget
+        self.specs, self.tools, self.standing = found.specs, found.tools, found.standing
+        self.home, self.wait = Home(home), wait
+        self._builder, self._runs = build(found, self.home, lock_of_definition(found))
         _SYSTEMS[self._builder] = self
-        self._busy: set[str] = set()
-        self._busy_lock = threading.Lock()
+        self._loaded_as = found.standing.digest, str(self.home.path.resolve()) if self.home.path else ""
+        if self.home.path is not None:
+            _LOADED[self._loaded_as] = self
 
     @property
     def digest(self) -> str:
@@ -154,15 +131,18 @@ class System:
 
     # -- the graph -----------------------------------------------------------------------------------------------
 
-    def compile(self, checkpointer: BaseCheckpointSaver[Any] | None = None) -> CompiledStateGraph[Any, Any, Any, Any]:
+    def compile(self, checkpointer: BaseCheckpointSaver[Any] | None = None) -> GovernedGraph:
         """The plain compiled graph over a checkpointer of your own. Governed by itself, whoever invokes it."""
-        graph = self._builder.compile(checkpointer=checkpointer, name=self.name)
+        plain = self._builder.compile(checkpointer=checkpointer, name=self.name)
+        governing = Governing(name=self.name, entry=self.entry, runs=self._runs, holds=self.home.holds, wait=self.wait)
+        attributes = {k: v for k, v in vars(plain).items() if k != "__orig_class__"}
+        graph = GovernedGraph(governing=governing, **attributes)
         versions = {n: f"{s.id} {s.digest[:12]}" for n, s in self.specs.items()}
         notes = {"edgewright_system": f"{self.standing.id} {self.digest[:12]}", "edgewright_agents": versions}
         return graph.with_config({"metadata": notes, "recursion_limit": 100})
 
     @cached_property
-    def graph(self) -> CompiledStateGraph[Any, Any, Any, Any]:
+    def graph(self) -> GovernedGraph:
         """The compiled graph without a checkpointer, as `langgraph.json` names it."""
         return self.compile()
 
@@ -204,26 +184,14 @@ class System:
             ThreadBusy, ThreadWaiting: the thread is running, or waits for a review.
             Whatever stopped the run; the ledger has its end.
         """
-        with self.admitted(request) as given:
-            if thread is not None and (waiting := await self._standing_of(thread)).reviews:
-                raise ThreadWaiting(thread=thread, open=[r.id for r in waiting.reviews])
-            return await self._drive(given, thread or str(uuid4()), durability, config)
+        thread = thread or str(uuid4())
+        async with self.hold(thread):
+            await self._refuse_waiting(thread)
+            return await self._drive({REQUEST: request}, thread, durability, config)
 
-    @contextmanager
-    def admitted(self, request: Any) -> Iterator[dict[str, Any]]:
-        """Check a request before the graph is invoked on it; yields the graph's input.
-
-        What the entry contract redacts then never reaches LangGraph's first checkpoint, which holds the input as given.
-
-        Raises:
-            ContractViolation: the request does not fit.
-        """
-        crossing = self.entry.check(request, received={}, edge=f"{START}→{self.name}")
-        token = ADMITTED.set(crossing)
-        try:
-            yield {REQUEST: crossing.payload}
-        finally:
-            ADMITTED.reset(token)
+    async def _refuse_waiting(self, thread: str) -> None:
+        if (waiting := await self._standing_of(thread)).reviews:
+            raise ThreadWaiting(thread=thread, open=[r.id for r in waiting.reviews])
 
     async def aresume(
         self,
@@ -237,8 +205,15 @@ class System:
 
         Raises:
             ReviewInvalid: an answer to a question that is not open on this thread.
+            SystemChanged: it began under a version of this system that differs too much, and is not loaded.
         """
-        found = await self._standing_of(thread)
+        try:
+            found = await self._standing_of(thread)
+        except SystemChanged as changed:
+            before = _LOADED.get((changed.before, self._loaded_as[1]))
+            if before is None or before is self:
+                raise
+            return await before.aresume(thread, answers, durability=durability, config=config)
         if not answers and found.status == "waiting":
             known = await self._runs.answered(found.run)
             answers = {r.id: known[r.id] for r in found.reviews if r.id in known}
@@ -262,20 +237,16 @@ class System:
         resume = {found.interrupts[r]: a.model_dump(mode="json") | {"review": r} for r, a in answers.items()}
         return await self._drive(Command(resume=resume), thread, durability, config)
 
-    @contextmanager
-    def hold(self, thread: str) -> Iterator[None]:
-        """Hold a thread of this system, in this process: one run at a time. Raises ThreadBusy."""
-        with self._busy_lock:
-            if thread in self._busy:
-                raise ThreadBusy(thread=thread)
-            self._busy.add(thread)
-        try:
-            yield
-        finally:
-            self._busy.discard(thread)
+    def hold(self, thread: str, *, nested: bool = False) -> Hold:
+        """Hold a thread of this home, in every process of this machine: one run at a time.
+
+        Raises:
+            ThreadBusy: it is held, and was not let go while this waited.
+        """
+        return self.home.holds.hold(thread, wait=self.wait, nested=nested)
 
     async def _drive(self, given: Any, thread: str, durability: Durability, config: RunnableConfig | None) -> RunResult:
-        with self.hold(thread):
+        async with self.hold(thread, nested=True):
             graph = await self._running()
             value = await graph.ainvoke(given, _on(thread, config), durability=durability)
             return _result(thread, value or {}, value.get("__interrupt__", ()) if value else ())
@@ -288,20 +259,29 @@ class System:
         stream_mode: Any = "updates",
         subgraphs: bool = False,
         durability: Durability = "sync",
-    ) -> AsyncIterator[Any]:
-        """Run the system and yield what LangGraph's `astream` yields."""
+    ) -> AsyncGenerator[Any, None]:
+        """Run the system and yield what LangGraph's `astream` yields, projected to what its reader may see.
+
+        `stream_mode="messages"` yields pieces of the answer as it is written, by field: (chunk, metadata).
+        """
         graph, thread = await self._running(), thread or str(uuid4())
         modes: dict[str, Any] = {"stream_mode": stream_mode, "subgraphs": subgraphs, "durability": durability}
-        with self.hold(thread), self.admitted(request) as given:
-            async for part in graph.astream(given, _on(thread, None), **modes):
-                yield part
+        async with self.hold(thread):
+            await self._refuse_waiting(thread)
+            parts = cast("AsyncGenerator[Any, None]", graph.astream({REQUEST: request}, _on(thread, None), **modes))
+            async with aclosing(parts):
+                async for part in parts:
+                    yield part
 
-    async def _running(self) -> CompiledStateGraph[Any, Any, Any, Any]:
-        return self.graph.copy({"checkpointer": await self.home.saver()})
+    async def _running(self) -> GovernedGraph:
+        store = VersionedStore(await self.home.ledger())
+        return self.graph.copy({"checkpointer": await self.home.saver(), "store": store})
 
     async def _standing_of(self, thread: str) -> RunResult:
         graph = await self._running()
         state = await graph.aget_state(_on(thread, None))
+        if (changed := await self._runs.changed(str(state.values.get(RUN, "")))) is not None:
+            raise changed
         return _result(thread, state.values, state.interrupts)
 
     def run(self, request: Mapping[str, Any], **options: Any) -> RunResult:
@@ -330,7 +310,8 @@ class System:
         return f"<div style='overflow:auto'>{self.svg()}</div>"
 
     def close(self) -> None:
-        """Close ledger and checkpoints; they open again when used."""
+        """Close ledger and checkpoints; they open again when used. A closed version does not count as loaded."""
+        _LOADED.pop(self._loaded_as, None)
         self.home.close()
 
     def __repr__(self) -> str:

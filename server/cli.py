@@ -25,7 +25,7 @@ from ..graphs.system import RunResult, System
 from ..ledger.entry import verify
 from ..ledger.store import Ledger
 from ..ledger.transcript import find_run, plain, transcript
-from . import show
+from . import locks, show
 from .project import Served, load_all, load_served
 from .settings import Settings
 
@@ -34,6 +34,9 @@ out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Folder = Annotated[Path, typer.Option("--project", help="Folder that holds langgraph.json.")]
 HERE = Path()
+
+
+locks.register(app)
 
 
 def main() -> None:
@@ -250,8 +253,16 @@ def graph(
 
 
 @app.command()
-def check(json: Json = False, project: Folder = HERE) -> None:
+def check(
+    against: Annotated[
+        Path | None, typer.Option(help="Compare the systems with this lock instead: exit 1 unless all is safe.")
+    ] = None,
+    json: Json = False,
+    project: Folder = HERE,
+) -> None:
     """Validate every system of langgraph.json, and the chains of the ledger, without running anything."""
+    if against is not None:
+        raise typer.Exit(locks.check_against(against, project=project, json=json))
     systems = load_all(project)
     home = Settings().home
     chains, broken = 0, list[str]()

@@ -18,7 +18,7 @@ from . import view
 from .assistants import assistant, assistant_id, graph_json, named, schemas
 from .guard import json_response
 from .project import Served
-from .runs import GOVERNED_MODES, Dispatcher, Live
+from .runs import Dispatcher, Live
 from .sse import answer_when
 from .threads import RunRow, Thread, Threads
 from .wire import (
@@ -238,8 +238,6 @@ async def _started(request: Request, thread_id: str, model: type[WaitBody]) -> L
     modes: tuple[str, ...] = ()
     if isinstance(body, StreamBody):
         modes = tuple(dict.fromkeys(body.stream_mode or ("values",)))
-        if served.system and (others := [m for m in modes if m not in GOVERNED_MODES]):
-            raise refused("stream_mode", f"of a governed graph is {' or '.join(GOVERNED_MODES)}, not {others[0]}")
     _small(body.metadata)
     if body.if_not_exists == "create":
         await desk.threads.create(thread, {})

@@ -31,7 +31,6 @@ from .wire import WaitBody, refused
 
 DEVELOPMENT = "development"
 MODES = {"messages-tuple": "messages"}
-GOVERNED_MODES = ("values", "updates")
 _OTHERS = ("ai", "assistant", "system", "developer", "tool", "function", "remove")
 log = logging.getLogger("edgewright.server")
 
@@ -147,19 +146,16 @@ class Dispatcher:
             notes = {"graph_id": served.name, "assistant_id": assistant_id(served.name)}
             config = RunnableConfig(**_on(run.thread), run_id=UUID(run.id), metadata=notes)
             wanted: list[Any] = [MODES.get(m, m) for m in modes]
-            with ExitStack() as admitted:
-                if served.system is not None and isinstance(given, dict):
-                    given = admitted.enter_context(served.system.admitted(given[REQUEST]))
-                async for mode, chunk in graph.astream(
-                    given,
-                    config,
-                    stream_mode=wanted,
-                    output_keys=graph.output_channels,
-                    durability="sync",
-                    control=run.control,
-                ):
-                    if run.feed:
-                        run.feed.put(*view.part(served, mode, chunk))
+            async for mode, chunk in graph.astream(
+                given,
+                config,
+                stream_mode=wanted,
+                output_keys=graph.output_channels,
+                durability="sync",
+                control=run.control,
+            ):
+                if run.feed:
+                    run.feed.put(*view.part(served, mode, chunk))
             run.outcome = view.final(served, await graph.aget_state(_on(run.thread)))
         except (asyncio.CancelledError, GraphDrained) as stop:
             status, error = "interrupted", stop

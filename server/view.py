@@ -21,7 +21,10 @@ from ..contracts.errors import (
     CostUnknown,
     EdgewrightError,
     HandoffConflict,
+    RecordRefusal,
     ReviewInvalid,
+    SharedWriteInvalid,
+    WriteConflict,
 )
 from ..graphs.state import RESPONSE, RUN
 from .project import Served
@@ -29,7 +32,17 @@ from .project import Served
 INTERRUPT = "__interrupt__"
 _NOTES = ("source", "step", "parents", "run_id", "thread_id", "graph_id", "assistant_id")
 # Their messages name contracts, limits and rules, never a value, a path or what a tool said.
-_TELLING = (BudgetExceeded, CallRejected, ContractViolation, CostUnknown, HandoffConflict, ReviewInvalid)
+_TELLING = (
+    BudgetExceeded,
+    CallRejected,
+    ContractViolation,
+    CostUnknown,
+    HandoffConflict,
+    RecordRefusal,
+    ReviewInvalid,
+    SharedWriteInvalid,
+    WriteConflict,
+)
 _HIDDEN = "An internal error occurred"
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.edge_picture import PICTURE, drawn
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -36,6 +37,10 @@ def test_a_code_block_runs_and_prints_what_it_says(name: str, code: str, tmp_pat
 
 def test_the_readme_has_an_example() -> None:
     assert any(name.startswith("README.md") for name, _ in blocks())
+
+
+def test_the_picture_of_an_edge_is_what_the_graph_draws() -> None:
+    assert PICTURE.read_text("utf-8") == drawn(), "draw it anew: python -m support.edge_picture, in tests/"
 
 
 def test_links_of_documents_lead_somewhere() -> None:

@@ -11,7 +11,6 @@ from ..contracts.review import AskingRule, ReviewAnswer, ReviewRequest, binding_
 from ..contracts.verdict import Rule
 from ..ledger.entry import Draft
 from ..ledger.records import CallJudged, ReviewAnswered, ReviewAsked
-from .run import payload_of
 from .steps import AskPerson, Call, Load, Step, Write
 
 OUTCOME_UNKNOWN = Rule(id="effect.unknown", approver="operator", reason="a crash hid whether this happened")
@@ -49,7 +48,7 @@ def asked_person(
     review = digest([grounds.run, binding])[:24]
     if isinstance(before := run.journal.get(f"answered:{review}"), ReviewAnswered):
         return (yield from _answer_of(before))
-    body = payload_of(dict(arguments))
+    body = run.knows.kept(dict(arguments))
     asked = ReviewAsked(
         review=review,
         at=call.at,
@@ -68,8 +67,8 @@ def asked_person(
             run=grounds.run,
             agent=call.activation.agent,
             tool=call.spec.name,
-            arguments=dict(arguments),
-            facts=dict(facts),
+            arguments=run.knows.cleaned(dict(arguments)),
+            facts=run.knows.cleaned(dict(facts)),
             rules=tuple(AskingRule(id=r.id, approver=r.approver, reason=r.reason) for r in rules),
             binding=binding,
         ),
@@ -80,12 +79,13 @@ def asked_person(
 
 def _kept(call: Call, review: str, answer: ReviewAnswer) -> Generator[Step, Any, None]:
     """Write an answer down. One counts, the first: whatever comes later, in another process too, finds that one."""
-    edited = payload_of(answer.arguments) if answer.arguments is not None else None
+    knows = call.activation.run.knows
+    edited = knows.kept(answer.arguments) if answer.arguments is not None else None
     answered = ReviewAnswered(
         review=review,
         at=call.at,
         decision=answer.decision,
-        reason=answer.reason,
+        reason=knows.text(answer.reason),
         reviewer=answer.reviewer,
         arguments=edited[0] if edited else "",
     )

@@ -15,12 +15,13 @@ import orjson
 from langgraph.errors import GraphBubbleUp
 from langgraph.types import interrupt
 
-from ..contracts.errors import LedgerCorrupt
+from ..contracts.errors import LedgerCorrupt, RecordBusy
 from ..contracts.review import ReviewAnswer, ReviewRequest
+from ..ledger.shared import TURNS, shared_of
 from .function import CONTEXT, Reading, as_json
 from .gate import gate
 from .run import ToolContext
-from .steps import AskPerson, Call, Execute, Load, LookUp, Note, Probe, Step, Write
+from .steps import AskPerson, Call, Execute, Load, Look, LookUp, Note, Probe, Step, Take, Write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ def _asked(request: ReviewRequest) -> ReviewAnswer:
 
 def _loaded(call: Call, digest: str) -> Any:
     run = call.activation.run
-    body = run.ledger.payload(run.grounds.run, digest)
+    body = run.ledger.exact(run.grounds.run, digest)
     if body is None:
         raise LedgerCorrupt(run=run.grounds.run, seq=-1, fault=f"payload {digest} is gone")
     return orjson.loads(body)
@@ -79,6 +80,11 @@ async def drive(call: Call, functions: Functions) -> Any:
                 return call.activation.run.note(*drafts)
             case Write(drafts=drafts):
                 return await call.activation.run.write(*drafts)
+            case Look(record=record):
+                return await asyncio.to_thread(shared_of(call.activation.run.ledger).look, record)
+            case Take(drafts=drafts, record=record, wait=wait):
+                taking = partial(call.activation.run.write, *drafts)
+                return await TURNS.take(record, taking, wait=wait, busy=RecordBusy)
             case LookUp(arguments=given):
                 assert functions.facts is not None
                 return as_json(await calling(functions.facts, given))
@@ -140,6 +146,11 @@ def drive_blocking(call: Call, functions: Functions) -> Any:
                 return call.activation.run.note(*drafts)
             case Write(drafts=drafts):
                 return call.activation.run.write_blocking(*drafts)
+            case Look(record=record):
+                return shared_of(call.activation.run.ledger).look(record)
+            case Take(drafts=drafts, record=record, wait=wait):
+                taking = partial(call.activation.run.write_blocking, *drafts)
+                return TURNS.take_blocking(record, taking, wait=wait, busy=RecordBusy)
             case LookUp(arguments=given):
                 assert functions.facts is not None
                 return as_json(calling(functions.facts, given))

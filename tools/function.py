@@ -17,6 +17,7 @@ from pydantic_core import to_jsonable_python
 from ..contracts.contract import faults_of
 from ..contracts.digest import digest_text
 from ..contracts.errors import ToolInvalid
+from ..contracts.tool import SharedRecord
 
 CONTEXT = "ctx"
 # Names that LangChain takes for itself when it calls a tool.
@@ -132,6 +133,27 @@ def check_helper(function: Callable[..., Any], tool: Reading, what: str) -> None
     wanted = [p for p in inspect.signature(function).parameters if p != CONTEXT]
     if stray := [p for p in wanted if p not in tool.names]:
         raise ToolInvalid(name=tool.name, faults=[f"{what} function wants {p!r}, which is no argument" for p in stray])
+
+
+def check_record(record: SharedRecord, tool: Reading) -> None:
+    """Check that a tool's shared record can be named by each of its calls. Raises ToolInvalid with every fault."""
+    faults = []
+    if not record.kind.isidentifier() or not record.kind.isascii():
+        faults.append(f"the kind {record.kind!r} of its shared record is no identifier")
+    if record.wait is not None and not record.wait >= 0:
+        faults.append(f"the wait {record.wait} for its shared record is no number of seconds")
+    if record.by not in tool.names:
+        faults.append(f"its shared record is named by {record.by!r}, which is no argument")
+    else:
+        found = tool.schema["properties"][record.by]
+        if reference := found.get("$ref"):
+            found = tool.schema["$defs"][reference.rpartition("/")[2]]
+        if found.get("type") not in ("string", "integer"):
+            faults.append(f"its shared record is named by {record.by!r}, which is no string and no integer")
+        if record.by not in tool.schema.get("required", ()):
+            faults.append(f"its shared record is named by {record.by!r}, which is not required")
+    if faults:
+        raise ToolInvalid(name=tool.name, faults=faults)
 
 
 def _schema_of(kind: Any) -> dict[str, Any]:

@@ -18,9 +18,11 @@ from ..contracts.errors import (
     CallDenied,
     CallRejected,
     EffectConflict,
+    RecordConflict,
     ToolFailed,
     ToolRefusal,
 )
+from ..contracts.labels import Integrity, Label
 from ..contracts.policy import PolicyCall
 from ..contracts.review import ReviewAnswer
 from ..contracts.verdict import Allow, Ask, Deny, Rule, Verdict
@@ -34,13 +36,15 @@ from ..ledger.records import (
     EffectReused,
     Record,
 )
+from ..ledger.shared import State
 from .asking import OUTCOME_UNKNOWN, asked_person, first_question, open_question, rejection
 from .effects import Known, Unknown, standing
 from .function import MAX_ARGUMENTS
-from .run import payload_of
+from .records import begun, in_doubt, is_stale, looked, read_drafts, settling
 from .steps import Call, Execute, Load, LookUp, Note, Probe, Step, Steps, Write
 
 MAX_EDITS = 3
+MAX_JUDGED = 5
 
 
 def gate(call: Call) -> Steps:
@@ -67,16 +71,25 @@ def gate(call: Call) -> Steps:
     # What was asked about is what counts, as with an intent: a model asked again may have reworded its arguments.
     asked = first_question(call)
     given = (yield Load(digest=asked.arguments)) if asked else call.arguments
-    arguments = yield from _judged(call, given)
-    return (yield from _executed(call, arguments))
+    for left in reversed(range(MAX_JUDGED)):
+        arguments, based = yield from _judged(call, given)
+        try:
+            return (yield from _executed(call, arguments, based=based))
+        except RecordConflict:
+            # What the verdict rests on changed while the call waited for its record; judge on what is so now.
+            if not left or not is_stale(call, based):
+                raise
 
 
 def _known(call: Call, found: Known) -> Steps:
     yield Note(drafts=(Draft(record=EffectReused(effect=call.at, tool=call.spec.name)),))
     match found.outcome:
         case EffectDone(outcome=held):
-            return (yield Load(digest=held))
+            value = yield Load(digest=held)
+            _told(call, value)
+            return value
         case EffectRefused(reason=reason):
+            _told(call, reason)
             raise ToolRefusal(reason)
         case EffectFailed(error=error, unknown=unknown):
             raise ToolFailed(tool=call.spec.name, error=error, unknown=unknown)
@@ -92,7 +105,7 @@ def _unknown(call: Call, intended: Record | None) -> Steps:
     if found.way == "probe":
         happened = yield Probe(arguments=arguments)
         if happened is not None:
-            return (yield from _done(call, happened, 0.0))
+            return (yield from _done(call, arguments, happened, 0.0))
         return (yield from _executed(call, arguments, intend=False))
     if found.way == "again":
         return (yield from _executed(call, arguments, intend=False))
@@ -112,21 +125,27 @@ def _unknown(call: Call, intended: Record | None) -> Steps:
     raise ToolFailed(tool=call.spec.name, error=reason, unknown=True)
 
 
-def _judged(call: Call, given: Mapping[str, Any], edited: int = 0) -> Generator[Step, Any, dict[str, Any]]:
-    """Validate, judge, ask where the policy asks, judge again; returns the arguments that may run."""
+def _judged(
+    call: Call, given: Mapping[str, Any], edited: int = 0
+) -> Generator[Step, Any, tuple[dict[str, Any], State | None]]:
+    """Validate, judge, ask where the policy asks, judge again.
+
+    Returns:
+        The arguments that may run, and how the shared record stood before the facts of the verdict were looked up.
+    """
     arguments, faults = call.reading.validated(given)
     if faults:
         malformed = Deny(rules=(Rule(id="arguments.schema"),), reasons=tuple(faults))
         yield from _record(call, dict(given), {}, malformed)
         raise _denied(call, malformed)
-    facts, verdict = yield from _evaluated(call, arguments, frozenset())
+    facts, verdict, based = yield from _evaluated(call, arguments, frozenset())
     yield from _record(call, arguments, facts, verdict)
     if isinstance(verdict, Allow) and (still := open_question(call)):
         # A person was asked and may be saying no right now: that the policy would not ask any more changes nothing.
         verdict = Ask(rules=tuple(Rule(id=i, reason="was asked before a rule or a fact changed") for i in still.rules))
     match verdict:
         case Allow():
-            return arguments
+            return arguments, based
         case Deny():
             raise _denied(call, verdict)
         case Ask(rules=rules):
@@ -140,31 +159,32 @@ def _judged(call: Call, given: Mapping[str, Any], edited: int = 0) -> Generator[
             raise _denied(call, endless)
         return (yield from _judged(call, answer.arguments or {}, edited + 1))
     # At execution the policy runs again, on facts of now: a rule or a fact that changed in between is caught.
-    facts, verdict = yield from _evaluated(call, arguments, frozenset(r.id for r in rules))
+    facts, verdict, based = yield from _evaluated(call, arguments, frozenset(r.id for r in rules))
     if isinstance(verdict, Ask):
         verdict = Deny(rules=verdict.rules, reasons=("what must be approved changed since the approval",))
     yield from _record(call, arguments, facts, verdict)
     if isinstance(verdict, Deny):
         raise _denied(call, verdict)
-    return arguments
+    return arguments, based
 
 
 def _evaluated(
     call: Call, arguments: Mapping[str, Any], approvals: frozenset[str]
-) -> Generator[Step, Any, tuple[dict[str, Any], Verdict]]:
-    """Facts and verdict; whatever goes wrong on the way is a denial."""
-    run, facts = call.activation.run, None
+) -> Generator[Step, Any, tuple[dict[str, Any], Verdict, State | None]]:
+    """Facts, verdict, and how the shared record stood before the facts; whatever goes wrong on the way is a denial."""
+    run, facts, based = call.activation.run, None, None
     if run.grounds.policy is None:
         rule = Rule(id="policy.missing")
-        return {}, Deny(rules=(rule,), reasons=("this system has no policy, so nothing is permitted",))
+        return {}, Deny(rules=(rule,), reasons=("this system has no policy, so nothing is permitted",)), None
     if call.has_facts:
         try:
+            based = (yield from looked(call, arguments)) if call.spec.changes_world else None
             facts = yield LookUp(arguments=arguments)
             if not isinstance(facts, Mapping):
                 raise TypeError(f"the facts function returned {type(facts).__name__}, not a mapping")
         except Exception as error:  # noqa: BLE001 - an error is never permission
             reason = f"a fact could not be looked up: {type(error).__name__}: {error}"
-            return {}, Deny(rules=(Rule(id="facts.error"),), reasons=(reason,))
+            return {}, Deny(rules=(Rule(id="facts.error"),), reasons=(reason,)), None
     verdict = run.grounds.policy.judge(
         PolicyCall(
             agent=call.activation.agent,
@@ -178,17 +198,17 @@ def _evaluated(
             approvals=approvals,
         )
     )
-    return dict(facts or {}), verdict
+    return dict(facts or {}), verdict, based
 
 
 def _record(call: Call, arguments: Mapping[str, Any], facts: Mapping[str, Any], verdict: Verdict) -> Steps:
     run = call.activation.run
     try:
-        body = payload_of(dict(arguments))
+        body = run.knows.kept(dict(arguments))
     except TypeError:
-        body = payload_of({"unreadable": repr(arguments)[:2000]})
-    if len(body[1]) > MAX_ARGUMENTS:
-        body = payload_of({"too_large": len(body[1]), "digest": body[0]})
+        body = run.knows.kept({"unreadable": repr(arguments)[:2000]})
+    if (size := len(body.exact or body.body)) > MAX_ARGUMENTS:
+        body = run.knows.kept({"too_large": size, "digest": body.ref})
     said = type(verdict).__name__.lower()
     record = CallJudged(
         at=call.at,
@@ -198,9 +218,11 @@ def _record(call: Call, arguments: Mapping[str, Any], facts: Mapping[str, Any], 
         arguments=body[0],
         verdict=said,
         rules=[r.id for r in verdict.rules],
-        reasons=list(verdict.reasons) if isinstance(verdict, Deny) else [r.reason for r in verdict.rules if r.reason],
+        reasons=[run.knows.text(r) for r in verdict.reasons]
+        if isinstance(verdict, Deny)
+        else [r.reason for r in verdict.rules if r.reason],
         policy_digest=run.grounds.policy.digest if run.grounds.policy else "",
-        facts=facts,
+        facts=run.knows.cleaned(facts),
     )
     yield Note(drafts=(Draft(record=record, key=f"judged:{call.at}:{said}:{body[0][:16]}", payloads=(body,)),))
 
@@ -214,8 +236,8 @@ def _denied(call: Call, verdict: Deny) -> CallDenied:
     )
 
 
-def _executed(call: Call, arguments: Mapping[str, Any], *, intend: bool = True) -> Steps:
-    """Reserve, write the intent, execute, write the outcome."""
+def _executed(call: Call, arguments: Mapping[str, Any], *, intend: bool = True, based: State | None = None) -> Steps:
+    """Reserve, write the intent and hold the shared record, execute, write the outcome and let the record go."""
     run, spec, limits = call.activation.run, call.spec, call.activation.limits
     if call.at not in run.judged:
         one = Amounts(tool_calls=1)
@@ -226,19 +248,27 @@ def _executed(call: Call, arguments: Mapping[str, Any], *, intend: bool = True) 
             yield from _record(call, arguments, {}, verdict)
             raise
         run.judged.add(call.at)
+    read = None
     if spec.changes_world and intend:
-        body = payload_of(dict(arguments))
+        body = run.knows.kept(dict(arguments))
         intent = EffectIntended(effect=call.at, tool=spec.name, arguments=body[0], idempotency=spec.idempotency)
-        written = yield Write(drafts=(Draft(record=intent, key=f"intent:{call.at}", payloads=(body,)),))
+        drafts = (Draft(record=intent, key=f"intent:{call.at}", payloads=(body,)),)
+        written = yield from begun(call, arguments, drafts, based)
         if written[0].record is not intent:
             # Another process drives this run too, and was first. What it did is not known here.
             return (yield from _unknown(call, written[0].record))
+    elif spec.changes_world:
+        yield from begun(call, arguments, (), None)
+    else:
+        read = yield from looked(call, arguments)
     began = time.perf_counter()
     try:
         value = yield Execute(arguments=arguments)
     except ToolRefusal as refusal:
-        record = EffectRefused(effect=call.at, tool=spec.name, reason=str(refusal))
-        yield Write(drafts=(Draft(record=record, key=f"outcome:{call.at}"),))
+        _told(call, str(refusal))
+        record = EffectRefused(effect=call.at, tool=spec.name, reason=run.knows.text(str(refusal)))
+        free = settling(call, arguments, changed=False)
+        yield Write(drafts=(Draft(record=record, key=f"outcome:{call.at}"), *free))
         raise
     except Exception as error:
         # After a raise or a timeout nobody knows whether the world changed: that is no outcome to give back later.
@@ -246,15 +276,25 @@ def _executed(call: Call, arguments: Mapping[str, Any], *, intend: bool = True) 
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         if unknown:
             text += " (it is not known whether it happened; do not call it again)"
-        failed = EffectFailed(effect=call.at, tool=spec.name, error=text, unknown=unknown)
+        _told(call, text)
+        failed = EffectFailed(effect=call.at, tool=spec.name, error=run.knows.text(text), unknown=unknown)
         key = None if unknown else f"outcome:{call.at}"
-        yield Write(drafts=(Draft(record=failed, key=key),))
+        yield Write(drafts=(Draft(record=failed, key=key, shared=in_doubt(call, arguments)),))
         raise ToolFailed(tool=spec.name, error=text, unknown=unknown) from error
-    return (yield from _done(call, value, time.perf_counter() - began))
+    return (yield from _done(call, arguments, value, time.perf_counter() - began, read))
 
 
-def _done(call: Call, value: Any, seconds: float) -> Steps:
-    body = payload_of(value)
+def _told(call: Call, value: Any) -> None:
+    """What a tool tells has its label from now on, errors included: it colours what the agent writes next."""
+    knows, spec = call.activation.run.knows, call.spec
+    knows.learn_value(value, spec.sensitivity)
+    believed: Integrity = "trusted" if spec.output == "trusted" else "untrusted"
+    knows.observe(call.at, value, Label(believed, spec.sensitivity))
+
+
+def _done(call: Call, arguments: Mapping[str, Any], value: Any, seconds: float, read: State | None = None) -> Steps:
+    _told(call, value)
+    body = call.activation.run.knows.kept(value)
     record = EffectDone(
         effect=call.at,
         tool=call.spec.name,
@@ -263,5 +303,8 @@ def _done(call: Call, value: Any, seconds: float) -> Steps:
         seconds=round(seconds, 6),
     )
     draft = Draft(record=record, key=f"outcome:{call.at}", payloads=(body,))
-    yield Write(drafts=(draft,)) if call.spec.changes_world else Note(drafts=(draft,))
+    if call.spec.changes_world:
+        yield Write(drafts=(draft, *settling(call, arguments, changed=True)))
+    else:
+        yield Note(drafts=(*read_drafts(call, read), draft))
     return value

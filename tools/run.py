@@ -16,24 +16,30 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from ..contracts.budget import Amounts, Budget, Meter
-from ..contracts.digest import canonical, digest_bytes
 from ..contracts.errors import BudgetExceeded, NotFound
+from ..contracts.labels import Label
 from ..contracts.policy import CompiledPolicy
 from ..contracts.tool import ToolSpec
 from ..ledger.entry import Draft, Entry
 from ..ledger.records import (
     CallJudged,
+    ContractPassed,
     EffectDone,
     HandoffAsked,
     ModelFailed,
     ModelReserved,
     ModelSettled,
     Record,
+    RecordRead,
+    RecordSettled,
     ReplyKept,
     ReviewAsked,
+    RunEnded,
 )
 from ..ledger.store import Ledger, Noted
+from .knowing import Knowledge
 from .position import Positions
+from .versions import Versions
 
 R = TypeVar("R")
 
@@ -68,8 +74,11 @@ class Run:
     asked: dict[str, ReviewAsked] = field(default_factory=dict)
     verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
+    ended: str = ""
     notes: list[Noted] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    knows: Knowledge = field(default_factory=Knowledge)
+    versions: Versions = field(default_factory=Versions)
     # What is still out, and how to settle it when the run stops here: model calls that were cancelled.
     abandon: dict[UUID, Callable[[], None]] = field(default_factory=dict)
 
@@ -103,12 +112,23 @@ class Run:
                     run.done.add(record.tool)
                 case ReviewAsked():
                     run.asked.setdefault(record.review, record)
+                case ContractPassed():
+                    run.cross(entry.key or "", record)
+                case RunEnded():
+                    run.ended = record.status
+                case RecordRead() | RecordSettled():
+                    run.versions.know(record)
                 case _:
                     pass
         # A call that was reserved and never settled is taken as spent: the process died while it was out.
         for agent, amounts in open_.values():
             run._spend(agent, amounts)
         return run
+
+    def cross(self, key: str, record: ContractPassed) -> None:
+        """Take in the labels of what crossed."""
+        labels = {name: Label.from_json(found) for name, found in record.labels.items()}
+        self.knows.labels[key.removeprefix("passed:")] = labels
 
     def _spend(self, agent: str, amounts: Amounts) -> None:
         for meter in self._scopes(agent, Budget()):
@@ -178,6 +198,10 @@ class Run:
                     self.done.add(record.tool)
                 case ReviewAsked():
                     self.asked.setdefault(record.review, record)
+                case ContractPassed():
+                    self.cross(key or "", record)
+                case RecordRead() | RecordSettled():
+                    self.versions.know(record)
                 case CallJudged():
                     self.verdicts[record.at] = {
                         "run": self.grounds.run,
@@ -213,18 +237,26 @@ class Run:
     async def write(self, *drafts: Draft) -> list[Entry]:
         """Write records; returns when they, and all noted before them, are durable. Raises LedgerUnavailable."""
         before, future = self._settled_notes(), self.ledger.append(self.grounds.run, drafts)
-        return self._written(await asyncio.wrap_future(future), before)
+        with self._refusable(before):
+            entries = await asyncio.wrap_future(future)
+        return self._written(entries, before)
 
     def write_blocking(self, *drafts: Draft) -> list[Entry]:
         """`write` for code outside an event loop."""
         before, future = self._settled_notes(), self.ledger.append(self.grounds.run, drafts)
-        return self._written(future.result(), before)
+        with self._refusable(before):
+            entries = future.result()
+        return self._written(entries, before)
 
-
-def payload_of(value: Any) -> tuple[str, bytes]:
-    """A JSON value as a payload: its digest and its canonical bytes."""
-    body = canonical(value)
-    return digest_bytes(body), body
+    @contextmanager
+    def _refusable(self, before: list[Noted]) -> Iterator[None]:
+        """A run goes on after a refused write; what was noted before it is then for the next one to find."""
+        try:
+            yield
+        except BaseException:
+            with self.lock:
+                self.notes = before + self.notes
+            raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

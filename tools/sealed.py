@@ -22,14 +22,16 @@ from langgraph.config import get_config
 from ..contracts.errors import (
     CallDenied,
     CallRejected,
+    RecordRefusal,
     ToolFailed,
     ToolInvalid,
     ToolOutsideRun,
     ToolRefusal,
 )
-from ..contracts.tool import Effect, Idempotency, Role, Sensitivity, ToolSpec, Trust
+from ..contracts.labels import Sensitivity
+from ..contracts.tool import Effect, Idempotency, Role, SharedRecord, ToolSpec, Trust
 from .drive import Functions, drive, drive_blocking
-from .function import Reading, check_helper, read_facts, read_function
+from .function import Reading, check_helper, check_record, read_facts, read_function
 from .position import NS
 from .run import active
 from .steps import Call
@@ -37,7 +39,7 @@ from .tracing import annotate
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
-_TOLD = (CallDenied, CallRejected, ToolRefusal, ToolFailed)
+_TOLD = (CallDenied, CallRejected, RecordRefusal, ToolRefusal, ToolFailed)
 _CALL_ID: ContextVar[str | None] = ContextVar("edgewright_call_id", default=None)
 
 
@@ -245,6 +247,7 @@ def tool(
     facts: Callable[..., Any] | None = None,
     probe: Callable[..., Any] | None = None,
     timeout: float = ...,
+    record: str | SharedRecord | None = ...,
 ) -> Callable[[Callable[..., Any]], SealedTool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -260,6 +263,7 @@ def tool(
     facts: Callable[..., Any] | None = None,
     probe: Callable[..., Any] | None = None,
     timeout: float = 30.0,
+    record: str | SharedRecord | None = None,
 ) -> Any:
     """Declare a governed tool over a function. What is not declared has the most dangerous value.
 
@@ -271,6 +275,9 @@ def tool(
             (and `ctx`); returns a TypedDict, which policy reads as `context.facts`.
         probe: called with the same arguments after a crash, for a tool without idempotency: returns the outcome if
             the effect happened, None if it did not.
+        record: the shared record that a call reads or changes: the argument that holds its id, which then is the kind
+            too, or a `SharedRecord`. Two runs that change one record are served in line, and a run that changes what
+            it read in an older version is told so (RecordConflict) instead of writing over the newer one.
 
     See `edgewright.contracts.tool.ToolSpec` for the rest.
 
@@ -293,6 +300,9 @@ def tool(
         stray = sorted(set(roles or {}) - set(reading.names))
         if stray:
             raise ToolInvalid(name=known, faults=[f"role for {r!r}, which is no argument" for r in stray])
+        shared = SharedRecord(record, by=record) if isinstance(record, str) else record
+        if shared is not None:
+            check_record(shared, reading)
         if probe is not None:
             check_helper(probe, reading, "probe")
         import inspect
@@ -311,6 +321,7 @@ def tool(
             facts=read_facts(facts, reading) if facts else None,
             has_probe=probe is not None,
             code=reading.code,
+            record=shared,
         )
         handle = SealedTool(name=known, description=spec.description, args_schema=reading.schema)
         _SEALED[handle] = _Sealed(spec, reading, Functions(main=main, facts=facts, probe=probe))

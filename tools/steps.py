@@ -9,6 +9,7 @@ from typing import Any
 from ..contracts.review import ReviewRequest
 from ..contracts.tool import ToolSpec
 from ..ledger.entry import Draft
+from ..ledger.shared import RecordId
 from .function import Reading
 from .run import Activation
 
@@ -25,6 +26,22 @@ class Write:
     """Write records and wait until they are durable."""
 
     drafts: tuple[Draft, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """See how a shared record stands. Answered with its State."""
+
+    record: RecordId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """Write records, of which one claims a shared record, as soon as that is free: for `wait` seconds at most."""
+
+    drafts: tuple[Draft, ...]
+    record: RecordId
+    wait: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +79,7 @@ class Probe:
     arguments: Mapping[str, Any]
 
 
-Step = Note | Write | LookUp | Load | AskPerson | Execute | Probe
+Step = Note | Write | Look | Take | LookUp | Load | AskPerson | Execute | Probe
 Steps = Generator[Step, Any, Any]
 
 

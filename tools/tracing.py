@@ -1,16 +1,71 @@
 """LangSmith traces carry what governance knows: run, system, agent and verdicts, as metadata.
 
-Tracing is LangChain's own, off without its settings. This only adds to runs that a tracer already holds.
+Tracing is LangChain's own, off without its settings. This adds to runs that a tracer already holds, and has the
+tracer's client cut out of all that it sends what no reader may see.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary, WeakMethod
 
 from langchain_core.callbacks import BaseCallbackManager
+from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.langchain import LangChainTracer
+from langsmith import Client
+from langsmith.run_trees import get_cached_client
+from langsmith.utils import tracing_is_enabled
+
+from ..contracts.redaction import Redactor
+
+Redactors = Callable[[], Iterable[Redactor]]
+_GUARDED: WeakKeyDictionary[Client, list[WeakMethod[Redactors]]] = WeakKeyDictionary()
+_LOCK = threading.Lock()
+
+
+def guard_traces(config: RunnableConfig, redactors: Redactors) -> None:
+    """Have every LangSmith client that traces under `config` redact what it sends. Nothing where no tracing is on.
+
+    Args:
+        redactors: a bound method that tells what cuts out what must not be seen; asked whenever something is sent,
+            for as long as its object lives.
+    """
+    found = config.get("callbacks")
+    handlers = found.handlers if isinstance(found, BaseCallbackManager) else found or ()
+    clients = [h.client for h in handlers if isinstance(h, LangChainTracer)]
+    if tracing_is_enabled():
+        clients.append(get_cached_client())
+    inherited = var_child_runnable_config.get()
+    manager = inherited.get("callbacks") if inherited else None
+    if isinstance(manager, BaseCallbackManager):
+        clients += [h.client for h in manager.handlers if isinstance(h, LangChainTracer)]
+    for client in clients:
+        _guard(client, redactors)
+
+
+def _guard(client: Client, redactors: Redactors) -> None:
+    with _LOCK:
+        asking, known = WeakMethod(redactors), _GUARDED.get(client)
+        if known is not None:
+            known[:] = [each for each in known if each() is not None]
+            if asking not in known:
+                known.append(asking)
+            return
+        known = _GUARDED[client] = [asking]
+        theirs = client._anonymizer
+
+        def anonymizer(sent: dict[str, Any]) -> dict[str, Any]:
+            for each in list(known):
+                told = each()
+                for redactor in told() if told is not None else ():
+                    sent = redactor.clean(sent)[0]
+            return theirs(sent) if theirs else sent
+
+        # There is no public way to give an existing client an anonymizer; the default client is LangChain's to make.
+        client._anonymizer = anonymizer
 
 
 def annotate(facts: Mapping[str, Any], *, trace: bool = False) -> None:

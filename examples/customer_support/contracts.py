@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from edgewright import Contract
+from edgewright import Contract, Never
 from pydantic import BaseModel, Field
 
 Topic = Literal["network", "billing", "access"]
@@ -41,9 +41,10 @@ class Answer(BaseModel):
 
 
 # Customers paste card numbers. None of the help desk's work needs one, so none gets past the door.
-TICKET = Contract(Ticket, version=1, policy_fields=("sender", "channel"), redact=("card_number",))
+CARDS = Never(detectors=("card_number",))
+TICKET = Contract(Ticket, version=1, policy_fields=("sender", "channel"), never=CARDS)
 
 # Sender and text are copied by the runtime: a triage that was talked into something cannot retell them.
-BRIEF = Contract(Brief, version=1, carried=("sender", "channel", "text"), redact=("card_number",))
+BRIEF = Contract(Brief, version=1, carried=("sender", "channel", "text"), never=CARDS)
 
-ANSWER = Contract(Answer, version=1, never=("password",), redact=("card_number",))
+ANSWER = Contract(Answer, version=1, never=Never(fields=("password",), detectors=("card_number",)))

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgewright.ledger.entry import Entry
 
-_OWN = frozenset({"thread", "call", "calls", "seconds", "binding", "review", "reply"})
+_OWN = frozenset({"thread", "call", "calls", "seconds", "binding", "review", "reply", "hidden"})
 _DURATIONS = frozenset({"seconds"})
 _HEX = re.compile(r"\b[0-9a-f]{24,64}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
@@ -18,8 +18,9 @@ def normalised(entries: Iterable[Entry]) -> list[tuple[str, dict[str, Any]]]:
     """Kinds and stable fields of entries, in order, so that two runs of one request compare equal.
 
     Left out: ids, times, durations, thread, the ids of model and tool calls, and digests of what holds such an id
-    (`reply`, `binding`). Kept: agents, edges, contracts, verdicts with their rules and reasons, the digests of
-    requests, payloads, arguments and outcomes, amounts used and reserved. Ids inside other text become `#`.
+    (`reply`, `binding`), and digests that are keyed per run (`hidden`). Kept: agents, edges, contracts, verdicts with
+    their rules and reasons, the digests of requests, payloads, arguments and outcomes, amounts used and reserved. Ids
+    inside other text become `#`.
     """
     return [(e.kind, _stable(e.record)) for e in entries]
 

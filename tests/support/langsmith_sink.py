@@ -24,10 +24,11 @@ _INFO = {
 
 @dataclass(kw_only=True)
 class Sink:
-    """What arrived: every request's path, and each run by id."""
+    """What arrived: every request's path and body, and each run by id."""
 
     url: str
     paths: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
@@ -72,6 +73,7 @@ def langsmith_sink() -> Iterator[Sink]:
             raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             with lock:
                 sink.paths.append(f"{self.command} {self.path}")
+                sink.bodies.append(raw)
                 if self.path.endswith("/runs/batch"):
                     told = json.loads(raw)
                     for run in [*told.get("post", ()), *told.get("patch", ())]:

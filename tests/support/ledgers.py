@@ -26,6 +26,7 @@ _SAMPLES: dict[str, Any] = {
     "list[list[str]]": [["a", "not declared"]],
     "Mapping[str, str]": {"a": "b"},
     "Mapping[str, Any]": {"a": [1, None, {"b": 0.5}]},
+    "Mapping[str, list[str]]": {"a": ["trusted", "public"]},
 }
 
 

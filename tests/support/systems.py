@@ -27,6 +27,8 @@ from edgewright.ledger.checkpoints import safe_serializer
 from edgewright.ledger.entry import Draft, Entry
 from edgewright.ledger.memory import MemoryLedger
 from edgewright.ledger.records import Record
+from edgewright.ledger.sealing import Keyring
+from edgewright.ledger.shared import Shared
 from edgewright.ledger.store import Ledger, Noted, RunSummary
 from edgewright.tools.sealed import SealedTool
 from langchain_core.language_models import BaseChatModel
@@ -197,6 +199,36 @@ class FailingLedger:
     def payload(self, run: str, digest: str) -> bytes | None:
         """As the ledger's."""
         return self._inner.payload(run, digest)
+
+    @property
+    def shared(self) -> Shared:
+        """As the ledger's."""
+        return self._inner.shared
+
+    @property
+    def keyring(self) -> Keyring:
+        """As the ledger's."""
+        return self._inner.keyring
+
+    def run_key(self, run: str) -> bytes | None:
+        """As the ledger's."""
+        return self._inner.run_key(run)
+
+    def exact(self, run: str, ref: str) -> bytes | None:
+        """As the ledger's."""
+        return self._inner.exact(run, ref)
+
+    def define(self, digest: str, body: bytes) -> None:
+        """As the ledger's."""
+        self._inner.define(digest, body)
+
+    def definition(self, digest: str) -> bytes | None:
+        """As the ledger's."""
+        return self._inner.definition(digest)
+
+    def erase(self, run: str, *, by: str, reason: str = "") -> None:
+        """As the ledger's."""
+        self._inner.erase(run, by=by, reason=reason)
 
     def search(self, text: str, *, limit: int = 50) -> list[str]:
         """As the ledger's."""

@@ -7,17 +7,14 @@ from typing import Any
 
 import pytest
 from edgewright import Call, System
-from edgewright.contracts.errors import (
-    CallRejected,
-    LedgerUnavailable,
-    ReviewInvalid,
-)
+from edgewright.contracts.errors import CallRejected, LedgerUnavailable, ReadRefused, ReviewInvalid
 from edgewright.ledger.records import (
     EffectIntended,
     ReviewAnswered,
     ReviewAsked,
 )
-from langgraph.types import Command
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command, StateUpdate
 from support.payments import BIG, LARGE, OWNED, done, pay, verdicts, wire, world
 from support.systems import (
     PERMIT_ALL,
@@ -263,11 +260,16 @@ async def test_an_approval_does_not_cover_arguments_that_were_changed_behind_it(
     graph: Any = await system._running()
     config, forged = {"configurable": {"thread_id": "t"}}, {"inbox": {"text": "evil", "sender": None}}
     yes = {"decision": "approve", "reason": "fine", "review": waiting.reviews[0].id}
-    if how == "update_state":
-        await graph.aupdate_state(config, forged, as_node=QUESTION.id + " start→worker")
-        await graph.ainvoke(Command(resume=yes), config)
-    else:
-        await graph.ainvoke(Command(resume=yes, update=forged), config)
+    with pytest.raises(ReadRefused):
+        await (
+            graph.aupdate_state(config, forged, as_node=QUESTION.id + " start→worker")
+            if how == "update_state"
+            else graph.ainvoke(Command(resume=yes, update=forged), config)
+        )
+    # Somebody with the checkpoints in hand does it all the same.
+    writing = [[StateUpdate(forged, QUESTION.id + " start→worker")]]
+    await CompiledStateGraph.abulk_update_state(graph, config, writing)  # type: ignore[arg-type]
+    await graph.ainvoke(Command(resume=yes), config)
     assert ("evil", 500) not in done
     assert len(done) <= 1
 

@@ -1,0 +1,362 @@
+"""The contract nodes of single edges, and what every contract node does: check, project, redact, label, record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+from uuid import uuid4
+
+from langchain_core.messages import AnyMessage, HumanMessage
+from langgraph.config import get_config
+from langgraph.runtime import get_runtime
+from langgraph.types import Command
+from pydantic import BaseModel, Field
+
+from ..contracts.contract import Contract, Crossing
+from ..contracts.edge import END, Edge
+from ..contracts.errors import ContractViolation, SummaryFailed, WriteConflict
+from ..contracts.flow import Sources, label_fields, label_request
+from ..contracts.labels import Label
+from ..contracts.redaction import Redactor
+from ..contracts.shared import Held, Write, applied
+from ..ledger.entry import Draft
+from ..ledger.records import ContractPassed, ContractViolated, SharedRefused, SharedWritten
+from ..tools.knowing import HISTORY
+from ..tools.position import NS, Positions
+from ..tools.run import Activation, Run, activated
+from .history import as_text, without
+from .history import crossing as crossing_messages
+from .nodes import Means, Node, entered, of_run
+from .registries import unknown_ids
+from .runs import Runs, run_id_of
+from .state import Turned
+
+ADMITTED: ContextVar[Crossing | None] = ContextVar("edgewright_admitted", default=None)
+"""A request that was checked before the graph was invoked, so that LangGraph's first checkpoint holds no raw one."""
+
+
+class Summary(BaseModel):
+    """What a summariser makes of a conversation."""
+
+    summary: Annotated[str, Field(min_length=1, max_length=8000)]
+
+
+SUMMARY = Contract(Summary, version=1)
+SUMMARY_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """What crossed: the payload, the messages beside it, and the draft that records it under `crossed`."""
+
+    payload: dict[str, Any]
+    history: list[AnyMessage]
+    crossed: str
+    labels: Mapping[str, Label]
+    draft: Draft
+
+
+def entry_node(edge: Edge, means: Means) -> Node:
+    """The contract on the edge from start: checks the request and begins the run. Bad input begins nothing."""
+
+    async def check_request(state: Any) -> dict[str, Any]:
+        request, admitted = state.get("request"), ADMITTED.get()
+        known = admitted if admitted is not None and admitted.payload == request else None
+        crossing = known or edge.contract.check(request, received={}, edge=edge.name)
+        info = get_runtime().execution_info
+        thread = (info.thread_id if info else None) or ""
+        task = info.task_id if info else uuid4().hex
+        run_id = await _cut_off(means.runs, thread, crossing.payload) or run_id_of(thread, task)
+        run = await means.runs.begin(run_id, thread, crossing.payload)
+        async with of_run(means.runs, run):
+            ns, at = entered(run)
+            faults = await unknown_ids(
+                edge.contract.leaves(crossing.payload), means.registries, run=run, agent=edge.target, ns=ns
+            )
+            if faults:
+                raise ContractViolation(contract=edge.contract.id, edge=edge.name, faults=faults)
+            labels = label_request(edge.contract, crossing.payload)
+            passed = recorded(run, edge, crossing, at=at, labels=labels)
+            run.note(passed.draft)
+            return onwards(passed) | {"run": run.grounds.run, "request": None, "response": {}}
+
+    return check_request
+
+
+async def _cut_off(runs: Runs, thread: str, request: dict[str, Any]) -> str | None:
+    """The run that a crash cut off before any checkpoint of it, if this is the same request at the same step.
+
+    The steps of this execution are then those of that one, so what it did already stands under the same keys.
+    """
+    found = await runs.cut_off(thread)
+    if found is None or found[2] != request:
+        return None
+    metadata, here = get_config().get("metadata") or {}, Positions()
+    here.enter(metadata, uuid4(), None)
+    at = here.path(str(metadata.get(NS, "")))
+    return found[0] if any(e.key == f"passed:{at}" for e in found[1]) else None
+
+
+def contract_node(edge: Edge, ways: Mapping[str, str], means: Means) -> Node:
+    """The contract on an edge between agents, or to the end.
+
+    `ways` names the node for each of its decisions: `passed`, `repair`, `retry`, `review`.
+    """
+
+    async def check_offer(state: Any) -> Command[str]:
+        run = await means.runs.attach(state["run"])
+        async with of_run(means.runs, run):
+            ns, at = entered(run)
+            turned: Turned = state["turned"]
+            try:
+                passed = await crossed(edge, turned, turned["offers"][0]["payload"], run=run, at=at, ns=ns, means=means)
+            except ContractViolation as violation:
+                then = refused(run, edge, violation, at=at, tries=turned["tries"])
+                if then == "fail":
+                    raise
+                again = {**turned, "tries": turned["tries"] + 1, "place": edge.name}
+                update = {"gate": then, "turned": again, "faults": list(violation.faults)}
+                return Command(update=update, goto=ways[then])
+            wrote = written(run, means, state.get("shared") or {}, [turned], at=at)
+            if wrote.refused:
+                settle_conflicts(run, means, wrote.refused, at=at, tries=turned["tries"])
+                update = {"gate": "retry", "turned": {**turned, "tries": turned["tries"] + 1}}
+                return Command(update=update, goto=ways["retry"])
+            shared = wrote.shared
+            run.note(*wrote.drafts, passed.draft)
+            if edge.target == END:
+                body = run.knows.kept(passed.payload)
+                await means.runs.end(run, "completed", response=body)
+                left = onwards(None) | {"response": passed.payload, "shared": shared}
+                return Command(update=changed(state, left), goto=ways["passed"])
+            return Command(update=changed(state, onwards(passed) | {"shared": shared}), goto=ways["passed"])
+
+    return check_offer
+
+
+def onwards(passed: Passed | None) -> dict[str, Any]:
+    """The state behind a contract that let something pass: what crossed, and nothing of how it came about."""
+    found: dict[str, Any] = {"inbox": {}, "crossed": "", "history": []}
+    if passed is not None:
+        found = {"inbox": passed.payload, "crossed": passed.crossed, "history": passed.history}
+    return {**found, "gate": "passed", "faults": [], "turned": None}
+
+
+def changed(state: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
+    """Of an update, what is not so already: each key that is written is a row of the checkpoint."""
+    return {
+        k: v for k, v in update.items() if state.get(k, _UNSET.get(k)) != v and (k in state or v or k == "response")
+    }
+
+
+_UNSET = {"gate": "passed"}
+
+
+async def crossed(
+    edge: Edge, turned: Turned, told: Any, *, run: Run, at: str, ns: str, means: Means, branch: int = -1
+) -> Passed:
+    """Check what a turn tells against the contract of one edge.
+
+    Raises:
+        ContractViolation: it does not fit; with a branch, each fault names it.
+    """
+    contract, knows = edge.contract, run.knows
+    redactor = contract.redactor(knows.known)
+    crossing = contract.check(told, received=turned["inbox"], edge=edge.name, redactor=redactor)
+    leaves = contract.leaves(crossing.payload)
+    if faults := await unknown_ids(leaves, means.registries, run=run, agent=edge.source, ns=ns):
+        raise ContractViolation(contract=contract.id, edge=edge.name, faults=faults)
+    knows.learn(leaves)
+    sources = sources_of(run, turned)
+    carried = knows.labels.get(turned["crossed"], {})
+    labels = label_fields(contract, crossing.payload, sources, carried=carried)
+    history, cut = await _talk(edge, turned, redactor, run=run, ns=ns, means=means)
+    if history:
+        labels[HISTORY] = sources.context
+    dropped = len(turned["talk"]) - (0 if edge.history.kind == "summary" else len(history))
+    return recorded(
+        run,
+        edge,
+        replace(crossing, redacted=(*crossing.redacted, *cut)),
+        at=at,
+        labels=labels,
+        branch=branch,
+        history=history,
+        dropped=max(dropped, 0),
+        tries=turned["tries"],
+    )
+
+
+def sources_of(run: Run, turned: Turned) -> Sources:
+    """All that an agent had read when it made its offer, in the tries before this one too."""
+    found = run.knows.sources([*turned["since"], turned["at"]], turned["inbox"], turned["crossed"])
+    for held in turned["shown"].values():
+        found.read(held["value"], Label.from_json(held["label"]))
+    return found
+
+
+def recorded(
+    run: Run,
+    edge: Edge,
+    crossing: Crossing,
+    *,
+    at: str,
+    labels: dict[str, Label],
+    history: Sequence[AnyMessage] = (),
+    dropped: int = 0,
+    tries: int = 0,
+    branch: int = -1,
+) -> Passed:
+    """A crossing with the draft of its record. The draft is noted once all that depends on it has passed too."""
+    body = run.knows.kept(crossing.payload, clean=edge.contract.id in run.knows.covered)
+    record = ContractPassed(
+        edge=edge.name,
+        contract=edge.contract.id,
+        contract_digest=edge.contract.digest,
+        payload=body.ref,
+        fields=sorted(crossing.payload),
+        withheld=[list(w) for w in crossing.withheld],
+        redacted=[list(r) for r in crossing.redacted],
+        history_withheld=dropped,
+        history_kept=len(history),
+        tries=tries,
+        hidden=run.knows.digests(crossing.hidden),
+        labels={name: label.as_json() for name, label in labels.items()},
+        branch=branch,
+    )
+    where = at if branch < 0 else f"{at}:{branch}"
+    return Passed(
+        payload=crossing.payload,
+        history=list(history),
+        crossed=where,
+        labels=labels,
+        draft=Draft(record=record, key=f"passed:{where}", payloads=(body,)),
+    )
+
+
+async def _talk(
+    edge: Edge, turned: Turned, redactor: Redactor, *, run: Run, ns: str, means: Means
+) -> tuple[list[AnyMessage], list[tuple[str, str]]]:
+    """The messages that cross beside a payload, and the rules by which something was cut out of them."""
+    cut: dict[tuple[str, str], None] = {}
+
+    def clean(value: Any) -> Any:
+        bare = without(value, edge.contract.never.fields)
+        if bare != value:
+            cut[HISTORY, "must never cross"] = None
+        cleaned, found = redactor.clean(bare)
+        cut.update({(HISTORY, rule): None for _, rule in found})
+        return cleaned
+
+    history = crossing_messages(turned["talk"], edge.history, intents=means.intents, clean=clean)
+    if history and edge.history.by is not None:
+        history = [await _summed_up(edge, edge.history.by.name, history, run=run, ns=ns, means=means)]
+    return history, list(cut)
+
+
+async def _summed_up(
+    edge: Edge, by: str, talk: Sequence[AnyMessage], *, run: Run, ns: str, means: Means
+) -> HumanMessage:
+    """One message that a summariser makes of a talk, within so many tries.
+
+    Raises:
+        SummaryFailed: it does not. The source of the edge cannot mend that.
+    """
+    agent = means.summarisers[by]
+    activation = Activation(run=run, agent=agent.name, limits=agent.agent.limits, ns=ns)
+    before: Sequence[AnyMessage] = ()
+    faults: Sequence[str] = ()
+    for _ in range(SUMMARY_TRIES):
+        with activated(activation):
+            turn = await agent.turn({"messages": as_text(talk)}, activation=activation, talk=before, faults=faults)
+        try:
+            found = SUMMARY.check(turn.offers[0].payload, received={}, edge=edge.name)
+        except ContractViolation as violation:
+            before, faults = turn.talk, violation.faults
+        else:
+            return HumanMessage(f"Summary of the earlier conversation:\n{found.payload['summary']}")
+    raise SummaryFailed(edge=edge.name, by=by, faults=faults)
+
+
+def refused(run: Run, edge: Edge, violation: ContractViolation, *, at: str, tries: int, branch: int = -1) -> str:
+    """Record a violation; returns what happens now: `repair`, `review` or `fail`."""
+    rule = edge.on_violation
+    then = "repair" if tries < rule.repair else rule.then
+    record = ContractViolated(
+        edge=edge.name, contract=edge.contract.id, faults=list(violation.faults), tries=tries + 1, then=then
+    )
+    run.note(Draft(record=record, key=f"violated:{at}" if branch < 0 else f"violated:{at}:{branch}"))
+    return then
+
+
+# -- shared state ---------------------------------------------------------------------------------------------------
+
+MAX_RETRIES = 2
+"""How often a turn is taken again because what it wrote was in conflict."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrote:
+    """The shared state with the writes of turns that passed, their records, and the writes that cannot be made.
+
+    The records are noted once the state is left as it is here.
+    """
+
+    shared: dict[str, dict[str, Any]]
+    drafts: list[Draft]
+    refused: list[tuple[Write, WriteConflict]]
+
+
+def written(run: Run, means: Means, shared: Mapping[str, dict[str, Any]], turns: Sequence[Turned], *, at: str) -> Wrote:
+    """Make the writes of turns whose offers passed; who reads them is not known, so all that no reader may see is cut.
+
+    Raises:
+        SharedWriteInvalid: a write is not its agent's, or not of its key's type.
+    """
+    writes = [
+        Write(
+            key=w["key"],
+            value=run.knows.cleaned(w["value"]),
+            writer=turned["source"],
+            based=w["based"],
+            branch=None if turned["branch"] < 0 else turned["branch"],
+            label=sources_of(run, turned).context,
+        )
+        for turned in turns
+        for w in turned["writes"]
+    ]
+    if not writes:
+        return Wrote(shared=dict(shared), drafts=[], refused=[])
+    found = applied(means.keys, {k: Held.from_json(held) for k, held in shared.items()}, writes)
+    drafts = [_written(run, write, held, at) for write, held in found.made]
+    return Wrote(shared={k: held.as_json() for k, held in found.state.items()}, drafts=drafts, refused=found.refused)
+
+
+def _written(run: Run, write: Write, held: Held, at: str) -> Draft:
+    body = run.knows.kept(held.value)
+    record = SharedWritten(
+        at=at, key=write.key, version=held.version, writer=write.writer, value=body.ref, label=held.label.as_json()
+    )
+    return Draft(record=record, key=f"shared:{at}:{write.key}:{held.version}", payloads=(body,))
+
+
+def settle_conflicts(
+    run: Run, means: Means, conflicts: Sequence[tuple[Write, WriteConflict]], *, at: str, tries: int
+) -> None:
+    """Record conflicts. Raises the first whose key does not allow another try, or that had its tries."""
+    for write, conflict in conflicts:
+        again = means.keys[write.key].on_conflict == "retry" and tries < MAX_RETRIES
+        facts = conflict.facts
+        record = SharedRefused(
+            at=at,
+            key=write.key,
+            first=facts["first"],
+            second=facts["second"],
+            why=facts["why"],
+            then="retry" if again else "fail",
+        )
+        run.note(Draft(record=record, key=f"conflict:{at}:{write.key}:{write.branch}"))
+        if not again:
+            raise conflict

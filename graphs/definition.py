@@ -1,0 +1,213 @@
+"""From what a team declares to what runs: every fault found at once, then frozen values and a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langgraph.graph import StateGraph
+
+from ..agents.agent import Agent, CompiledAgent
+from ..agents.handoff import handoff_name, write_name
+from ..contracts.agent import AgentSpec
+from ..contracts.budget import Budget
+from ..contracts.contract import Contract, Never
+from ..contracts.digest import digest
+from ..contracts.edge import END, START, Edge
+from ..contracts.errors import TopologyInvalid
+from ..contracts.policy import CompiledPolicy, Policy
+from ..contracts.shared import Key, faults_of_access
+from ..contracts.tool import ToolSpec
+from ..tools.sealed import SealedTool
+from .build import build_graph
+from .crossing import SUMMARY
+from .home import Home
+from .nodes import Means
+from .registries import Registry, faults_of_registries
+from .runs import Runs
+from .standing import Standing
+from .topology import Topology, all_edges, faults_of_topology
+
+UNRECORDED = Never(detectors=("secret",))
+"""What no record shows unless a system says otherwise: credentials."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A system as declared, checked."""
+
+    name: str
+    version: int
+    topology: Topology
+    edges: tuple[Edge, ...]
+    entry: Contract
+    policy: CompiledPolicy | None
+    specs: Mapping[str, AgentSpec]
+    tools: Mapping[str, ToolSpec]
+    budget: Budget
+    shared: Mapping[str, Key]
+    registries: Mapping[str, Registry]
+    standing: Standing
+    model: str | BaseChatModel | None
+
+
+def define(
+    name: str,
+    *,
+    version: int,
+    topology: Topology,
+    policy: Policy | None,
+    budget: Budget | None,
+    model: str | BaseChatModel | None,
+    resources: Sequence[Any],
+    environment: str,
+    shared: Mapping[str, Key],
+    registries: Mapping[str, Registry],
+    unrecorded: Never,
+) -> Definition:
+    """Check a system and freeze it. Raises TopologyInvalid, PolicyInvalid, with every fault found."""
+    summarisers = _summarisers(topology)
+    agents = [*topology.agents, *summarisers]
+    edges = all_edges(topology)
+    contracts = {e.contract.id: e.contract for e in edges}
+    tools = {t.name: t.spec for a in agents for t in a.tools}
+    # Judged like any other call: the policy has to know a tool that validates ids, and may permit it.
+    looked_up = {n: r.spec for n, r in registries.items() if isinstance(r, SealedTool)}
+    tools |= {spec.name: spec for spec in looked_up.values()}
+    faults = _faults(name, topology, agents, edges, tools, shared, registries)
+    if faults:
+        raise TopologyInvalid(name=name, faults=list(dict.fromkeys(faults)))
+    entry = next(e for e in edges if e.source == START).contract
+    compiled = (
+        CompiledPolicy(policy, agents=[a.name for a in agents], tools=tools.values(), request=_request(entry))
+        if policy
+        else None
+    )
+    specs = {a.name: a.spec(model) for a in agents}
+    limits = budget or Budget()
+    hidden = joined([unrecorded, *(c.never for c in contracts.values())])
+    declared = [
+        name,
+        version,
+        sorted(s.digest for s in specs.values()),
+        sorted([e.name, e.contract.digest, e.history.as_json()] for e in edges),
+        compiled.digest if compiled else "",
+        limits.as_json(),
+        {k: key.as_json() for k, key in shared.items()},
+        sorted([n, looked_up[n].digest if n in looked_up else ""] for n in registries),
+        hidden.as_json(),
+    ]
+    standing = Standing(
+        id=f"{name}@{version}",
+        digest=digest(declared),
+        environment=environment,
+        budget=limits,
+        agents={s.name: f"{s.id} {s.digest}" for s in specs.values()},
+        policy_fields=entry.policy_fields,
+        resources=tuple(resources),
+        entry=entry,
+        contracts=contracts,
+        unrecorded=hidden,
+    )
+    return Definition(
+        name=name,
+        version=version,
+        topology=topology,
+        edges=tuple(edges),
+        entry=entry,
+        policy=compiled,
+        specs=specs,
+        tools=tools,
+        budget=limits,
+        shared=dict(shared),
+        registries=dict(registries),
+        standing=standing,
+        model=model,
+    )
+
+
+def build(found: Definition, home: Home, document: Mapping[str, Any]) -> tuple[StateGraph[Any, Any, Any, Any], Runs]:
+    """The graph of a definition, and its runs in this process. Raises AgentInvalid.
+
+    Args:
+        document: what the system is, as a lock holds it.
+    """
+    runs = Runs(found.standing, home, found.policy, found.tools, document=document)
+    agents = {a.name: _compiled(a, found) for a in found.topology.agents}
+    summarisers = {
+        a.name: a.compiled({END: SUMMARY}, found.model, shared=found.shared) for a in _summarisers(found.topology)
+    }
+    intents = {handoff_name(e.target) for e in found.edges} | set(map(write_name, found.shared))
+    means = Means(
+        runs=runs,
+        keys=found.shared,
+        registries=found.registries,
+        summarisers=summarisers,
+        intents=frozenset(intents),
+    )
+    digests = {n: s.digest for n, s in found.specs.items()}
+    return build_graph(found.topology, agents=agents, digests=digests, means=means), runs
+
+
+def _compiled(agent: Agent, found: Definition) -> CompiledAgent:
+    targets = {e.target: e.contract for e in found.edges if e.source == agent.name}
+    return agent.compiled(targets, found.model, shared=found.shared)
+
+
+def _summarisers(topology: Topology) -> list[Agent]:
+    named = {e.history.by.name: e.history.by for e in all_edges(topology) if e.history.by is not None}
+    return [a for a in named.values() if isinstance(a, Agent)]
+
+
+def _faults(
+    name: str,
+    topology: Topology,
+    agents: Sequence[Agent],
+    edges: Sequence[Edge],
+    tools: Mapping[str, ToolSpec],
+    shared: Mapping[str, Key],
+    registries: Mapping[str, Registry],
+) -> list[str]:
+    faults = faults_of_topology(topology)
+    if not (name.isascii() and name.isidentifier() and name == name.lower()):
+        faults.insert(0, f"its name {name!r} must be a lower case identifier")
+    faults += [
+        f"two tools are named {t.name!r}" for a in agents for t in a.tools if tools[t.name].digest != t.spec.digest
+    ]
+    known = {a.name for a in topology.agents}
+    for edge in edges:
+        by = edge.history.by
+        if by is not None and not isinstance(by, Agent):
+            faults.append(f"edge {edge.name!r}: summary(by=...) takes an Agent")
+        elif by is not None and by.name in known:
+            faults.append(f"edge {edge.name!r}: {by.name!r} sums up and has a turn of its own; use another agent")
+    ids = [e.contract for e in edges]
+    for contract in ids:
+        if any(c.id == contract.id and c.digest != contract.digest for c in ids):
+            faults.append(f"two contracts are called {contract.id} and differ; raise the version of one")
+    faults += faults_of_registries({c.id: c for c in ids}, registries)
+    together = [list(fan.branches) for fan in topology.fan_outs]
+    faults += faults_of_access(shared, {a.name: a.reads for a in agents}, {a.name: a.writes for a in agents}, together)
+    return faults
+
+
+def _request(entry: Contract) -> dict[str, Any]:
+    """JSON Schema of the fields of the request that policy reads."""
+    chosen = {f: p for f, p in entry.schema["properties"].items() if f in entry.policy_fields}
+    return {
+        "type": "object",
+        "properties": chosen,
+        "required": [f for f in entry.schema.get("required", ()) if f in chosen],
+        "$defs": entry.schema.get("$defs", {}),
+    }
+
+
+def joined(every: Iterable[Never]) -> Never:
+    """All that any of them forbids, but for field names, which are each contract's own."""
+    every = list(every)
+    return Never(
+        sensitivities=tuple(dict.fromkeys(s for n in every for s in n.sensitivities)),
+        detectors=tuple(dict.fromkeys(d for n in every for d in n.detectors)),
+    )

@@ -1,0 +1,228 @@
+"""The two contract nodes of a fan-out: one before its branches, which checks all that goes out, one behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langgraph.types import Command, Send
+
+from ..contracts.edge import Edge, FanOut
+from ..contracts.errors import ContractViolation
+from ..contracts.labels import Label
+from ..tools.run import Run
+from .crossing import Passed, crossed, onwards, recorded, refused, settle_conflicts, written
+from .nodes import Means, Node, entered, of_run
+from .state import Branch, Turned
+
+
+def out_node(fan: FanOut, ways: Mapping[str, str], means: Means) -> Node:
+    """Checks every payload that goes to a branch; all of them pass, or none."""
+
+    async def check_offers(state: Any) -> Command[Any]:
+        run = await means.runs.attach(state["run"])
+        async with of_run(means.runs, run):
+            ns, at = entered(run)
+            turned: Turned = state["turned"]
+            try:
+                passed = await _all_out(fan, turned, run=run, at=at, ns=ns, means=means)
+            except ContractViolation as violation:
+                then = refused(run, _whole(fan), violation, at=at, tries=turned["tries"])
+                if then == "fail":
+                    raise
+                left = {**turned, "tries": turned["tries"] + 1, "place": fan.out}
+                return Command(update={"gate": then, "turned": left, "faults": list(violation.faults)}, goto=ways[then])
+            wrote = written(run, means, state.get("shared") or {}, [turned], at=at)
+            if wrote.refused:
+                settle_conflicts(run, means, wrote.refused, at=at, tries=turned["tries"])
+                again = {"gate": "retry", "turned": {**turned, "tries": turned["tries"] + 1}}
+                return Command(update=again, goto=ways["retry"])
+            shared = wrote.shared
+            run.note(*wrote.drafts, *(p.draft for _, p in passed))
+            sends = [Send(target, _branch(run, p, shared, index)) for index, (target, p) in enumerate(passed)]
+            waits = {"inbox": turned["inbox"], "crossed": turned["crossed"], "at": turned["at"], "count": len(sends)}
+            update = onwards(None) | {"shared": shared, "fan": waits, "results": {}, "branches": None}
+            return Command(update=update, goto=sends)
+
+    return check_offers
+
+
+def _whole(fan: FanOut) -> Edge:
+    """The fan-out as one edge, for records of the whole."""
+    return Edge(
+        source=fan.source, target=f"[{','.join(fan.branches)}]", contract=fan.gathered, on_violation=fan.on_violation
+    )
+
+
+def _branch(run: Run, passed: Passed, shared: dict[str, Any], index: int, tries: int = 0) -> Branch:
+    return Branch(
+        run=run.grounds.run,
+        inbox=passed.payload,
+        crossed=passed.crossed,
+        history=passed.history,
+        shared=shared,
+        branch=index,
+        tries=tries,
+    )
+
+
+async def _all_out(
+    fan: FanOut, turned: Turned, *, run: Run, at: str, ns: str, means: Means
+) -> list[tuple[str, Passed]]:
+    offers, faults = turned["offers"], list[str]()
+    if len(offers) > fan.limit:
+        faults.append(f"payload: hands over to {len(offers)} branches; at most {fan.limit} may run at once")
+    passed = []
+    for index, offer in enumerate(offers[: fan.limit]):
+        if offer["target"] not in fan.briefs:  # a person may write anything
+            faults.append(f"branch {index}: names no branch; known: {', '.join(fan.branches)}")
+            continue
+        edge = fan.brief(offer["target"])
+        try:
+            found = await crossed(edge, turned, offer["payload"], run=run, at=at, ns=ns, means=means, branch=index)
+        except ContractViolation as violation:
+            faults += [f"branch {index} ({offer['target']}): {fault}" for fault in violation.faults]
+        else:
+            passed.append((offer["target"], found))
+    if faults:
+        contracts = "+".join(dict.fromkeys(c.id for c in fan.briefs.values()))
+        raise ContractViolation(contract=contracts, edge=_whole(fan).name, faults=faults)
+    return passed
+
+
+def back_node(fan: FanOut, ways: Mapping[str, str], means: Means) -> Node:
+    """Checks what every branch gave back, has the refused mended, and hands all of it on at once."""
+
+    async def gather(state: Any) -> Command[Any]:
+        run = await means.runs.attach(state["run"])
+        async with of_run(means.runs, run):
+            ns, at = entered(run)
+            results: dict[str, Any] = dict(state.get("results") or {})
+            shared = state.get("shared") or {}
+            turns = {t["branch"]: t for t in state.get("branches") or ()}
+            waiting = [turns[i] for i in sorted(turns) if str(i) not in results]
+            good, bad = [], []
+            for turned in waiting:
+                edge = fan.answer(turned["source"])
+                try:
+                    good.append((turned, await _one_back(edge, turned, run=run, at=at, ns=ns, means=means)))
+                except ContractViolation as broken:
+                    bad.append((turned, edge, broken))
+            mend, unmended = _refusals(bad, run=run, at=at)
+            # Only now: what a branch wrote must not stand where another one has just ended the run.
+            wrote = written(run, means, shared, [t for t, _ in good], at=at)
+            shared, lost = wrote.shared, {w.branch for w, _ in wrote.refused}
+            for write, conflict in wrote.refused:
+                tries = turns[write.branch if write.branch is not None else -1]["tries"]
+                settle_conflicts(run, means, [(write, conflict)], at=at, tries=tries)
+            run.note(*wrote.drafts)
+            sends = [
+                Send(turned["source"], _again(run, turned, shared, gate="retry"))
+                for turned, _ in good
+                if turned["branch"] in lost
+            ]
+            sends += [Send(t["source"], _again(run, t, shared, gate="repair", faults=f)) for t, f in mend]
+            for turned, passed in good:
+                if turned["branch"] not in lost:
+                    run.note(passed.draft)
+                    results[str(turned["branch"])] = _result(turned, passed)
+            update: dict[str, Any] = {"results": results, "shared": shared}
+            if sends:  # the unmended stay among the branches, and are looked at again with those that come back
+                return Command(update=update, goto=sends)
+            if unmended:
+                return Command(update=update | _for_review(fan, unmended), goto=ways["review"])
+            gathered = _gathered(fan, state["fan"], results, run=run, at=at)
+            run.note(gathered.draft)
+            done = onwards(gathered) | {"shared": shared, "fan": {}, "results": {}, "branches": None}
+            return Command(update=done, goto=ways["passed"])
+
+    return gather
+
+
+def _refusals(
+    bad: Sequence[tuple[Turned, Edge, ContractViolation]], *, run: Run, at: str
+) -> tuple[list[tuple[Turned, list[str]]], list[tuple[Turned, list[str]]]]:
+    """Record what branches gave back and may not: those to be mended by themselves, those left to a person.
+
+    Raises:
+        ContractViolation: one of them is left to nobody.
+    """
+    mend, unmended = [], []
+    for turned, edge, violation in bad:
+        faults = [f"branch {turned['branch']} ({turned['source']}): {f}" for f in violation.faults]
+        named = ContractViolation(contract=violation.contract, edge=violation.edge, faults=faults)
+        then = refused(run, edge, named, at=at, tries=turned["tries"], branch=turned["branch"])
+        if then == "fail":
+            raise named
+        if then == "repair":
+            mend.append((turned, list(violation.faults)))
+        else:
+            unmended.append((turned, faults))
+    return mend, unmended
+
+
+async def _one_back(edge: Edge, turned: Turned, *, run: Run, at: str, ns: str, means: Means) -> Passed:
+    told = turned["offers"][0]["payload"]
+    return await crossed(edge, turned, told, run=run, at=at, ns=ns, means=means, branch=turned["branch"])
+
+
+def _again(run: Run, turned: Turned, shared: dict[str, Any], *, gate: str, faults: Sequence[str] = ()) -> Branch:
+    return Branch(
+        run=run.grounds.run,
+        inbox=turned["inbox"],
+        crossed=turned["crossed"],
+        history=turned["history"],
+        shared=shared,
+        branch=turned["branch"],
+        tries=turned["tries"] + 1,
+        gate=gate,
+        faults=list(faults),
+        turned=turned,
+    )
+
+
+def _result(turned: Turned, passed: Passed) -> dict[str, Any]:
+    return {
+        "agent": turned["source"],
+        "answer": passed.payload,
+        "labels": [label.as_json() for label in passed.labels.values()],
+    }
+
+
+def _for_review(fan: FanOut, unmended: Sequence[tuple[Turned, list[str]]]) -> dict[str, Any]:
+    """State for a review of the branches that could not mend what they gave back."""
+    held = [{"branch": t["branch"], "agent": t["source"], "answer": t["offers"][0]["payload"]} for t, _ in unmended]
+    first = unmended[0][0]
+    offer = {"target": fan.target, "payload": {"branches": held}}
+    turned: dict[str, Any] = {**first, "offers": [offer], "writes": [], "talk": [], "place": fan.back}
+    return {"gate": "review", "turned": turned, "faults": [f for _, faults in unmended for f in faults]}
+
+
+def mended(state: Mapping[str, Any], edited: Mapping[str, Any]) -> list[Turned]:
+    """The branches with what a person wrote in the place of what they gave back."""
+    told = [b for b in edited.get("branches") or () if isinstance(b, Mapping)]  # a person may write anything
+    by_branch = {b["branch"]: b["answer"] for b in told if isinstance(b.get("branch"), int) and "answer" in b}
+    found: list[Turned] = []
+    for turned in state.get("branches") or ():
+        if turned["branch"] in by_branch:
+            offer = {"target": turned["offers"][0]["target"], "payload": by_branch[turned["branch"]]}
+            turned = {**turned, "offers": [offer]}
+        found.append(turned)
+    return found
+
+
+def _gathered(fan: FanOut, waits: Mapping[str, Any], results: Mapping[str, Any], *, run: Run, at: str) -> Passed:
+    """What the target gets: the results in the order of their branches, and what it carries from the source."""
+    missing = [i for i in range(waits["count"]) if str(i) not in results]
+    if missing:
+        faults = [f"branch {i}: gave nothing back" for i in missing]
+        raise ContractViolation(contract=fan.gathered.id, edge=fan.back, faults=faults)
+    ordered = [results[str(i)] for i in range(waits["count"])]
+    told = {"results": [{"agent": r["agent"], "answer": r["answer"]} for r in ordered]}
+    edge = Edge(source=f"[{','.join(fan.branches)}]", target=fan.target, contract=fan.gathered)
+    crossing = fan.gathered.check(told, received=waits["inbox"], edge=edge.name)
+    carried = run.knows.labels.get(waits["crossed"], {})
+    each = [Label.from_json(found) for r in ordered for found in r["labels"]]
+    labels = {name: carried.get(name, Label()) for name in crossing.payload}
+    labels["results"] = Label("trusted", "public").joined(*each)
+    return recorded(run, edge, crossing, at=at, labels=labels)

@@ -1,0 +1,256 @@
+"""What a governed graph shows to whoever invokes it: every stream, state and history is a crossing to its reader.
+
+A reader sees the run's id, the response that crossed to the end, node names, and the questions a person is asked.
+`GovernedGraph` is the compiled graph itself, so that this holds in a notebook, in LangGraph Studio, behind a server and
+inside another graph alike (`inside.py`). What it raises is told the same way (`telling.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from typing import Any, NoReturn, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphBubbleUp
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command, PregelTask, StateSnapshot
+
+from ..contracts.contract import Contract
+from ..contracts.edge import START
+from ..contracts.errors import EdgewrightError, ReadRefused
+from ..ledger.holds import Holds
+from ..tools.tracing import guard_traces
+from .crossing import ADMITTED
+from .inside import place_of, shielded
+from .runs import Runs
+from .state import PUBLIC, REQUEST, RUN
+from .telling import told
+from .tokens import TOKENS, Token
+
+_MODES = frozenset({"values", "updates", "custom", "messages", "tasks", "checkpoints", "debug"})
+_SAVER = "__pregel_checkpointer"
+_HIDDEN = "hidden: see the ledger"
+
+
+@dataclass(frozen=True, slots=True)
+class Governing:
+    """What a governed graph needs beyond LangGraph's: its door, its runs, and who holds which thread."""
+
+    name: str
+    entry: Contract
+    runs: Runs
+    holds: Holds
+    wait: float | None
+
+
+class GovernedGraph(CompiledStateGraph[Any, Any, Any, Any]):
+    """See the module. Made by `System.compile`."""
+
+    def __init__(self, *, governing: Governing, **attributes: Any) -> None:
+        super().__init__(**{**attributes, "stream_channels": list(PUBLIC)})
+        self.governing = governing
+
+    # -- running -------------------------------------------------------------------------------------------------
+
+    async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
+        """As LangGraph's, one run at a time per thread, and projected to what its reader may see.
+
+        Raises:
+            ReadRefused: for keys of the state that no contract lets out.
+            ThreadBusy: another run has the thread, here or in another process.
+            SystemChanged: the run began under a version of the system that differs too much.
+        """
+        failed: Exception
+        try:
+            # Closed with its reader: a generator that is merely left holds its thread until it is collected.
+            async with aclosing(self._streamed(input, config or RunnableConfig(), options)) as parts:
+                async for part in parts:
+                    yield part
+            return
+        except GraphBubbleUp:
+            raise
+        except Exception as error:
+            failed = told(error, self.governing.runs.redactors())
+            if failed is error:
+                raise
+        raise failed  # here, where it has no context: that would be what it must not quote
+
+    async def _streamed(self, input: Any, config: RunnableConfig, options: dict[str, Any]) -> AsyncGenerator[Any, None]:
+        guard_traces(config, self.governing.runs.redactors)
+        # Before LangGraph sees it: its first checkpoint holds the input as it is given.
+        input = self._admitted(input)
+        thread, within = place_of(config)
+        config = shielded(config, lambda mode, data: self._projected(mode, data, ("custom",), thread))
+        if (keys := options.get("output_keys")) is not None and not _public(keys):
+            raise ReadRefused(what=f"output_keys={keys!r}", remedy=f"a reader may ask for {', '.join(PUBLIC)}")
+        wanted = options.pop("stream_mode", None) or self.stream_mode
+        several = not isinstance(wanted, str)
+        modes: list[str] = list(wanted) if several else [str(wanted)]
+        if stray := [m for m in modes if m not in _MODES]:
+            raise ReadRefused(what=f"stream_mode={stray[0]!r}", remedy=f"known: {', '.join(sorted(_MODES))}")
+        nested, version = bool(options.pop("subgraphs", False)), options.get("version", "v1")
+        options.pop("print_mode", None)  # it prints what it would stream, unprojected
+        asked: list[Any] = list(dict.fromkeys("custom" if m == "messages" else m for m in modes))
+        if "messages" in modes:
+            config = {**config, "configurable": {**config.get("configurable", {}), TOKENS: True}}
+        async with AsyncExitStack() as stack:
+            if thread and not within:  # the graph around it has the thread
+                await stack.enter_async_context(
+                    self.governing.holds.hold(thread, wait=self.governing.wait, nested=True)
+                )
+                if not isinstance(input, Mapping):  # it goes on with what is there
+                    await self._refuse_changed(config)
+            inner = cast("AsyncGenerator[Any, None]", super().astream(input, config, stream_mode=asked, **options))
+            async for part in await stack.enter_async_context(aclosing(inner)):
+                mode, data = (part["type"], part["data"]) if version == "v2" else part
+                for shown, found in self._projected(mode, data, modes, thread):
+                    if version == "v2":
+                        yield {**part, "type": shown, "data": found}
+                    elif nested:
+                        yield ((), shown, found) if several else ((), found)
+                    else:
+                        yield (shown, found) if several else found
+
+    async def _refuse_changed(self, config: RunnableConfig) -> None:
+        if self._resolve_checkpointer(config) is None:
+            return
+        state = await super().aget_state(config)
+        if (changed := await self.governing.runs.changed(str(state.values.get(RUN, "")))) is not None:
+            raise changed
+
+    def _admitted(self, given: Any) -> Any:
+        """A request as it may be stored. Raises ContractViolation: it does not fit, and nothing was begun."""
+        if isinstance(given, Command) and (given.update or given.goto or given.graph):
+            raise ReadRefused(what="a command with update or goto", remedy="resume with an answer, and nothing else")
+        if not isinstance(given, Mapping) or REQUEST not in given:
+            return given
+        governing = self.governing
+        crossing = governing.entry.check(given[REQUEST], received={}, edge=f"{START}→{governing.name}")
+        # Not reset: an async generator may end in another context. It counts for this very payload only.
+        ADMITTED.set(crossing)
+        governing.runs.admitted(crossing.payload)
+        return {**given, REQUEST: crossing.payload}
+
+    def _projected(self, mode: str, data: Any, modes: Sequence[str], thread: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(data, Token):
+            if "messages" in modes:
+                yield "messages", data.part
+        elif mode == "custom":
+            if "custom" in modes:
+                yield mode, self.governing.runs.cleaned(thread, data)
+        elif mode == "tasks":
+            yield mode, _task(data)
+        elif mode == "debug":
+            kind = data.get("type") if isinstance(data, Mapping) else ""
+            inner = data.get("payload") if isinstance(data, Mapping) else None
+            shown = _task(inner) if kind in ("task", "task_result") else _checkpoint(inner)
+            yield mode, {**data, "payload": shown}
+        elif mode == "checkpoints":
+            yield mode, _checkpoint(data)
+        else:
+            yield mode, data
+
+    def astream_events(self, *_: Any, **__: Any) -> NoReturn:
+        """Refused: LangChain's events show every input and output of every node.
+
+        Raises:
+            ReadRefused: always.
+        """
+        raise ReadRefused(what="astream_events", remedy="use astream, with stream_mode='messages' for tokens")
+
+    def astream_log(self, *_: Any, **__: Any) -> NoReturn:
+        """Refused, as `astream_events`.
+
+        Raises:
+            ReadRefused: always.
+        """
+        raise ReadRefused(what="astream_log", remedy="use astream")
+
+    # -- reading and writing state -------------------------------------------------------------------------------
+
+    def get_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
+        """As LangGraph's, projected. Raises ReadRefused for the state of a node's inside."""
+        _refuse_inside(config)
+        return _snapshot(super().get_state(config, subgraphs=False))
+
+    async def aget_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
+        """As LangGraph's, projected. Raises ReadRefused for the state of a node's inside."""
+        _refuse_inside(config)
+        return _snapshot(await super().aget_state(config, subgraphs=False))
+
+    def get_state_history(self, config: RunnableConfig, **chosen: Any) -> Iterator[StateSnapshot]:
+        """As LangGraph's, projected. Raises ReadRefused for the history of a node's inside."""
+        _refuse_inside(config)
+        return map(_snapshot, super().get_state_history(config, **chosen))
+
+    async def aget_state_history(self, config: RunnableConfig, **chosen: Any) -> AsyncIterator[StateSnapshot]:
+        """As LangGraph's, projected. Raises ReadRefused for the history of a node's inside."""
+        _refuse_inside(config)
+        async for found in super().aget_state_history(config, **chosen):
+            yield _snapshot(found)
+
+    def bulk_update_state(self, config: RunnableConfig, supersteps: Any) -> NoReturn:
+        """Refused: what is in a governed graph's state has crossed a contract.
+
+        Raises:
+            ThreadBusy: while the thread runs.
+            ReadRefused: otherwise.
+        """
+        with self.governing.holds.hold(str(config.get("configurable", {}).get("thread_id") or "")):
+            pass  # raises ThreadBusy
+        raise ReadRefused(
+            what="update_state", remedy="start a run with a request, or answer a review; its nodes write the state"
+        )
+
+    async def abulk_update_state(self, config: RunnableConfig, supersteps: Any) -> NoReturn:
+        """Refused, as `bulk_update_state`. Raises ThreadBusy, ReadRefused."""
+        self.bulk_update_state(config, supersteps)
+
+
+def _public(keys: str | Sequence[str]) -> bool:
+    return {keys} <= set(PUBLIC) if isinstance(keys, str) else set(keys) <= set(PUBLIC)
+
+
+def _refuse_inside(config: RunnableConfig) -> None:
+    where = config.get("configurable", {})
+    if where.get("checkpoint_ns") and _SAVER not in where:
+        raise ReadRefused(what="reading a node's own state", remedy="the ledger tells it: edgewright explain RUN")
+
+
+def _task(data: Any) -> Any:
+    """A task as it starts or ends: what it was given, and what went wrong, stay inside."""
+    if not isinstance(data, Mapping):
+        return data
+    found = dict(data)
+    if "input" in found:
+        found["input"] = None
+    if found.get("error"):
+        found["error"] = _HIDDEN
+    return found
+
+
+def _checkpoint(data: Any) -> Any:
+    if not isinstance(data, Mapping):
+        return data
+    tasks = [{**_task(t), "state": None} for t in data.get("tasks", ())]
+    return {**data, "tasks": tasks}
+
+
+def _snapshot(found: StateSnapshot) -> StateSnapshot:
+    return found._replace(tasks=tuple(map(_shown, found.tasks)))
+
+
+def _shown(task: PregelTask) -> PregelTask:
+    error = EdgewrightError(detail=f"{_kind(task.error)}, {_HIDDEN}") if task.error else None
+    return task._replace(error=error, state=None)
+
+
+def _kind(error: Any) -> str:
+    """The type of a task's error, which a checkpoint holds as its `repr`."""
+    if isinstance(error, BaseException):
+        return type(error).__name__
+    named = re.match(r"[A-Za-z_]\w*(?=\()", str(error))
+    return named.group() if named else "an error"

@@ -46,7 +46,7 @@ def test_a_credit_cut_off_by_a_crash_happens_once_and_the_run_completes(
     assert (told["status"], told["output"]) == ("completed", DONE)
     assert told["kinds"].count("effect.intended") == 1
     assert told["kinds"].count("run.started") == 1
-    assert "run.resumed" in told["kinds"]
+    assert "run.resumed" in told["kinds"], told["kinds"]
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -12,7 +12,9 @@ Pure functions of the text. What has no form (a name, a secret in plain words, a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import Any, Protocol, runtime_checkable
 
 from .errors import DetectorInvalid
@@ -64,6 +66,31 @@ def _luhn(digits: str) -> bool:
     return total % 10 == 0
 
 
+class _Row:
+    """Groups of digits, with sums over them: any part of a row is checked at the same small price."""
+
+    def __init__(self, text: str, start: int, end: int) -> None:
+        self.groups: list[Span] = [g.span() for g in _GROUP.finditer(text, start, end)]
+        self.digits = "".join([text[s:e] for s, e in self.groups])
+        self._at = [0, *accumulate(e - s for s, e in self.groups)]
+        plain = list(map(int, self.digits))
+        twice = [2 * d - 9 if d > 4 else 2 * d for d in plain]
+        # Luhn's sum up to each digit, where those at even places count twice, and where those at odd places do.
+        self._even = [0, *accumulate(p if i % 2 else t for i, (p, t) in enumerate(zip(plain, twice, strict=True)))]
+        self._odd = [0, *accumulate(t if i % 2 else p for i, (p, t) in enumerate(zip(plain, twice, strict=True)))]
+
+    def last_of_card(self, first: int) -> int | None:
+        """The last group of the longest card number that begins with a group."""
+        start = self._at[first]
+        place = bisect_right(self._at, start + 19) - 1
+        while place > first and (end := self._at[place]) - start >= 13:
+            sums = self._odd if end % 2 else self._even  # the last digit counts once
+            if (sums[end] - sums[start]) % 10 == 0 and len(set(self.digits[start:end])) > 1:
+                return place - 1
+            place -= 1
+        return None
+
+
 def card_numbers(text: str) -> Iterator[Span]:
     """Payment card numbers: 13 to 19 digits, spaces or hyphens between, Luhn-valid (ISO/IEC 7812-1).
 
@@ -71,10 +98,13 @@ def card_numbers(text: str) -> Iterator[Span]:
     that overlap are one find: which of them is the card, only its owner knows.
     """
     for run in _RUN.finditer(text):
-        groups = [g.span() for g in _GROUP.finditer(text, *run.span())]
+        if run.end() - run.start() < 13:
+            continue
+        row = _Row(text, *run.span())
+        groups = row.groups
         start, stop = -1, -1  # the find so far, as places of groups
-        for first in range(len(groups)):
-            last = _last_of_card(text, groups, first)
+        for first in range(len(groups) if len(row.digits) >= 13 else 0):
+            last = row.last_of_card(first)
             if last is None:
                 continue
             if first > stop >= 0:
@@ -84,17 +114,6 @@ def card_numbers(text: str) -> Iterator[Span]:
             stop = max(stop, last)
         if stop >= 0:
             yield groups[start][0], groups[stop][1]
-
-
-def _last_of_card(text: str, groups: Sequence[Span], first: int) -> int | None:
-    digits, found = "", None
-    for place in range(first, len(groups)):
-        digits += text[slice(*groups[place])]
-        if len(digits) > 19:
-            break
-        if len(digits) >= 13 and len(set(digits)) > 1 and _luhn(digits):
-            found = place
-    return found
 
 
 def shown(key: str) -> str:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
 from importlib import import_module
 from ipaddress import ip_address
+from string import ascii_letters, digits
 from typing import Any
 
 Span = tuple[int, int]
@@ -50,6 +51,20 @@ class Email:
             at = text.find("@", at + 1)
 
 
+@cache
+def _phonenumbers() -> Any:
+    return import_module("phonenumbers")
+
+
+# Few: a text is judged in pieces that overlap, and the library takes a tenth of a millisecond for a number.
+@lru_cache(maxsize=64)
+def _matched(written: str, region: str) -> tuple[Span, ...]:
+    """Where numbers stand in a row of digits: international ones, or those of a region."""
+    library = _phonenumbers()
+    how = {"leniency": library.Leniency.STRICT_GROUPING} if region else {}
+    return tuple((m.start, m.end) for m in library.PhoneNumberMatcher(written, region or None, **how))
+
+
 class Phone:
     """Telephone numbers that are valid by the numbering plans (ITU-T E.164, as libphonenumber holds them).
 
@@ -71,11 +86,7 @@ class Phone:
 
     def load(self) -> None:
         # libphonenumber reads a region's plan when a number of it is first seen: import them before any payload.
-        self._library.PhoneMetadata.load_all()
-
-    @cached_property
-    def _library(self) -> Any:
-        return import_module("phonenumbers")
+        _phonenumbers().PhoneMetadata.load_all()
 
     def maybe(self, text: str) -> bool:
         world = ("+" in text or "00" in text) and self._WORLD.search(text)
@@ -84,11 +95,13 @@ class Phone:
     def spans(self, text: str) -> Iterator[Span]:
         found = list(self._international(text))
         for region in self._regions:
+            taken, near = sorted(found), 0
             for run in self._HOME.finditer(text):
-                strict = self._library.Leniency.STRICT_GROUPING
-                for match in self._library.PhoneNumberMatcher(run.group(), region, leniency=strict):
-                    span = run.start() + match.start, run.start() + match.end
-                    if not any(s < span[1] and span[0] < e for s, e in found):
+                for start, end in _matched(run.group(), region):
+                    span = run.start() + start, run.start() + end
+                    while near < len(taken) and taken[near][1] <= span[0]:
+                        near += 1
+                    if near == len(taken) or span[1] <= taken[near][0]:
                         found.append(span)
         yield from sorted(found)
 
@@ -98,8 +111,8 @@ class Phone:
         for run in self._WORLD.finditer(text):
             written = run.group()
             moved = 0 if written[0] == "+" else 1  # 00 stands for the plus sign that the library wants to see
-            for match in self._library.PhoneNumberMatcher(written if not moved else f"+{written[2:]}", None):
-                yield run.start() + (match.start + moved if match.start else 0), run.start() + match.end + moved
+            for start, end in _matched(written if not moved else f"+{written[2:]}", ""):
+                yield run.start() + (start + moved if start else 0), run.start() + end + moved
 
 
 class Iban:
@@ -123,15 +136,35 @@ class Iban:
         at = 0
         while run := self._START.search(text, at):
             at, start = run.start() + 1, run.start() - 2
-            # The words after the number look like more of it: it ends where a whole group does.
-            for end in range(run.end(), start + 14, -1):
-                if end < len(text) and text[end].isalnum() and text[end].isascii():
-                    continue
+            for end in _right_ends(text, start, run.end()):
                 number = re.sub(r"[^A-Za-z0-9]", "", text[start:end])
-                if len(number) <= 34 and self._valid(number, check_country=False):
+                if self._valid(number, check_country=False):
                     yield start, end
                     at = end
                     break
+
+
+_DIGIT = {char: int(char, 36) for char in ascii_letters + digits}
+
+
+def _right_ends(text: str, start: int, stop: int) -> list[int]:
+    """Where a bank account's number may end by its check digits (ISO 7064, MOD 97-10), the last first.
+
+    The words after the number look like more of it: it ends where a whole group does.
+    """
+    header = int("".join([str(int(char, 36)) for char in text[start : start + 4]]))
+    ends: list[int] = []
+    rest, size = 0, 4
+    for place in range(start + 4, stop):
+        digit = _DIGIT.get(text[place])
+        if digit is None:
+            continue
+        rest, size = (rest * (10 if digit < 10 else 100) + digit) % 97, size + 1
+        if size > 34:
+            break
+        if place >= start + 14 and text[place + 1 : place + 2] not in _DIGIT and (rest * 1_000_000 + header) % 97 == 1:
+            ends.append(place + 1)
+    return ends[::-1]
 
 
 def _layout(first: str, rest: str) -> re.Pattern[str]:

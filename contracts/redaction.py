@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from .detectors import Detector, expand
 from .errors import DetectorInvalid
-from .held import Held
+from .held import Find, Held
 from .known import Known
 from .leaves import Leaves, leaf_text
 from .views import View, decoded, escaped, normal, unescaped
@@ -28,8 +28,6 @@ _RULE = re.compile(r"[^\W\d][\w.-]{0,63}")
 _APART = re.compile(  # dates and ids: whole strings of a form of their own, of which no datum is a half
     r"\d{4}-\d\d-\d\d(?:[T ][\d:.]{5,15}(?:Z|[+-]\d\d:?\d\d)?)?|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 )
-
-Spans = list[tuple[int, int, str]]
 
 
 class Finding(NamedTuple):
@@ -67,7 +65,6 @@ class Redactor:
         self._marks = re.compile(rf"(\[(?:{marks})\])") if marks else None
         # Twice: what stands right beside a find may be seen only once that find is complete, and cut.
         self.window = 2 * max([self._known.window, *(d.window for d in self._detectors)])
-        # The most that any needs: a find that overlaps another goes by one name only.
         self._before = max([0, *(getattr(d, "before", 0) for d in self._detectors)])
         self._keys: set[str] = set()
 
@@ -83,7 +80,7 @@ class Redactor:
 
     def held(self) -> Held:
         """A token stream through this redactor."""
-        return Held(self.window, before=self._before, find=self._outside_marks, mark=self._marked)
+        return Held(self.window, before=self._before, find=self._outside_marks)
 
     # -- JSON values ---------------------------------------------------------------------------------------------
 
@@ -134,8 +131,8 @@ class Redactor:
                 leaf, found = self.text(leaf)
                 rules = [*rules, *(f.rule for f in found)]
             return leaf, rules
-        if not quiet and (spans := self._spans(leaf_text(leaf), strict=True)):
-            return f"[{spans[0][2]}]", [spans[0][2]]
+        if not quiet and (finds := self._finds(leaf_text(leaf), strict=True)):
+            return f"[{finds[0].rule}]", [finds[0].rule]
         return leaf, []
 
     def _clean_json(self, text: str, depth: int) -> tuple[str, list[str]]:
@@ -171,7 +168,7 @@ class Redactor:
             at += len(text) + len(joint)
         cuts: list[tuple[int, int, int, str]] = []
         part = 0
-        for start, end, rule in self._outside_marks(joint.join(texts), strict=True):
+        for start, end, rule, _ in self._outside_marks(joint.join(texts), strict=True):
             while part + 1 < len(starts) and starts[part + 1] <= start:
                 part += 1
             pieces = []
@@ -206,16 +203,17 @@ class Redactor:
                     if look is None or look(text):
                         yield detector
 
-    def _encoded(self, view: View, depth: int) -> Spans:
+    def _encoded(self, view: View, depth: int) -> list[Find]:
         if depth >= _DEEPEST:
             return []
-        found: Spans = []
+        found: list[Find] = []
         for start, end, said in decoded(view.text):
-            if inner := self._spans(said, depth=depth + 1):
-                found.append((*view.back(start, end), inner[0][2]))
+            if inner := self._finds(said, depth=depth + 1):
+                first, last = view.back(start, end)
+                found.append(Find(first, last, inner[0].rule, first))
         return found
 
-    def _spans(self, text: str, *, depth: int = 0, strict: bool = False) -> Spans:
+    def _finds(self, text: str, *, depth: int = 0, strict: bool = False) -> list[Find]:
         """Everything found in a text: in order, apart; what overlaps is one, by the rule of the longest."""
         view, found = normal(text), []
         for layer in range(_DEEPEST + 1):
@@ -226,20 +224,27 @@ class Redactor:
             view = unescaped(view)
         return _apart(found)
 
-    def _seen(self, view: View, strict: bool) -> Spans:
+    def _seen(self, view: View, strict: bool) -> list[Find]:
         text, found = view.text, []
         for detector in self._suspects(text):
             spans = getattr(detector, "across", detector.spans) if strict else detector.spans
-            found += [(*view.back(s, e), detector.name) for s, e in spans(text) if 0 <= s < e <= len(text)]
+            before: int = getattr(detector, "before", 0)
+            for start, end in spans(text):
+                if 0 <= start < end <= len(text):
+                    first, last = view.back(start, end)
+                    since = first if not before else view.back(max(start - before, 0), end)[0]
+                    found.append(Find(first, last, detector.name, since))
         if self._known:
-            found += [(*view.back(s, e), rule) for s, e, rule in self._known.find(text, whole=strict)]
+            for start, end, rule in self._known.find(text, whole=strict):
+                first, last = view.back(start, end)
+                found.append(Find(first, last, rule, first))
         return found
 
-    def _outside_marks(self, text: str, *, strict: bool = False) -> Spans:
+    def _outside_marks(self, text: str, *, strict: bool = False) -> list[Find]:
         """What is found in a text, its marks left alone. What stands between finds is judged again by itself, as it
         will be when they are cut: until nothing more is found.
         """
-        found: Spans = []
+        found: list[Find] = []
         todo: list[tuple[int, int]] = []
         at = 0
         for place, piece in enumerate(self._marks.split(text) if self._marks else ()):
@@ -248,33 +253,31 @@ class Redactor:
             at += len(piece)
         while todo:
             first, last = todo.pop()
-            inside = [(first + s, first + e, rule) for s, e, rule in self._spans(text[first:last], strict=strict)]
+            inside = [find.moved(first) for find in self._finds(text[first:last], strict=strict)]
             if inside:
                 found += inside
-                edges = [first, *(edge for s, e, _ in inside for edge in (s, e)), last]
+                edges = [first, *(edge for find in inside for edge in (find.start, find.end)), last]
                 todo += [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if a < b]
         return sorted(found)
 
-    def _marked(self, text: str) -> tuple[str, list[str]]:
-        """The text with marks, and their rules."""
-        out, at, spans = [], 0, self._outside_marks(text)
-        for start, end, rule in spans:
-            out += [text[at:start], f"[{rule}]"]
-            at = end
-        return "".join([*out, text[at:]]), [rule for *_, rule in spans]
 
-
-def _apart(spans: Iterable[tuple[int, int, str]]) -> Spans:
-    out: Spans = []
+def _apart(finds: Iterable[Find]) -> list[Find]:
+    out: list[Find] = []
     longest = 0
-    for start, end, rule in sorted(spans, key=lambda s: (s[0], -s[1])):
-        if out and start < out[-1][1]:
-            first, last, named = out[-1]
-            out[-1] = first, max(last, end), rule if end - start > longest else named
-            longest = max(longest, end - start)
+    for find in sorted(finds, key=lambda f: (f.start, -f.end)):
+        size = find.end - find.start
+        if out and find.start < out[-1].end:
+            one = out[-1]
+            out[-1] = Find(
+                one.start,
+                max(one.end, find.end),
+                find.rule if size > longest else one.rule,
+                min(one.since, find.since),
+            )
+            longest = max(longest, size)
         else:
-            out.append((start, end, rule))
-            longest = end - start
+            out.append(find)
+            longest = size
     return out
 
 

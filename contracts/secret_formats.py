@@ -12,7 +12,7 @@ cheap, and bounds what a hostile text can make a pattern do.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from importlib import import_module
 from typing import Any
@@ -36,8 +36,9 @@ class Format:
     """Secrets of one issuer, found by format.
 
     `plugin` is "module.Class" of detect-secrets, `only` the places of the patterns used (all, if empty). A match lies
-    within `back` characters before and `ahead` after one of the literals `near`. `group` is the part of a plugin's
-    match that is the secret. `short` says that a match may have fewer than 20 characters in a row.
+    within `back` characters before and `ahead` after one of the literals `near`; without `back`, it begins with one.
+    `group` is the part of a plugin's match that is the secret. `short` says that a match may have fewer than 20
+    characters in a row.
     """
 
     def __init__(
@@ -92,9 +93,8 @@ class Format:
                 at = text.find(literal, at + 1)
         done = 0
         for at in sorted(places):
-            start, stop = max(at - self._back, done), min(at + self._ahead, len(text))
             for pattern, group in self._patterns:
-                for match in pattern.finditer(text, start, stop):
+                for match in self._matches(pattern, text, at, done):
                     first, last = match.span(group)
                     while first < last and text[first] in _EDGE:
                         first += 1
@@ -103,6 +103,14 @@ class Format:
                     if first >= done and last > first:
                         yield first, last
                         done = last
+
+    def _matches(self, pattern: re.Pattern[str], text: str, at: int, done: int) -> Iterable[re.Match[str]]:
+        stop = min(at + self._ahead, len(text))
+        if self._back:
+            return pattern.finditer(text, max(at - self._back, done), stop)
+        # It begins with the literal: to look further on would be to look again for what the next literal finds.
+        match = pattern.match(text, at, stop) if at >= done else None
+        return (match,) if match else ()
 
 
 class Shape(Format):
@@ -158,7 +166,7 @@ FORMATS: tuple[Format, ...] = (
     # npm's plugin pattern is cubic on hostile text; these two are what it finds.
     Format(
         "npm_token", near=("npm_", "_authToken"), ahead=64,
-        extra=(r"npm_[A-Za-z0-9]{36}", r"(?<=_authToken=)[A-Fa-f0-9-]{36}"),
+        extra=(r"npm_[A-Za-z0-9]{36}", r"_authToken=([A-Fa-f0-9-]{36})"),
     ),
     Format("openai_key", "openai.OpenAIDetector", near=("sk-",), ahead=260),
     Format("pypi_token", "pypi_token.PypiTokenDetector", near=("pypi-AgE",), ahead=400),

@@ -94,7 +94,8 @@ class Keyword:
     """
 
     name, window, before = "keyword", 96, 64
-    _HINTS = ("pass", "pwd", "secret", "key", "token")
+    _HINT = re.compile("pass|pwd|secret|key|token")
+    _ODD = re.compile(r"[\d!@#$%^&*+/~_]")
     _SIGN = re.compile(r":=|=>|={1,3}|:")
     _NAME = re.compile(
         r"(?:pass(?:word|wd|phrase|code)|pwd|secret"
@@ -107,20 +108,20 @@ class Keyword:
         if ":" not in text and "=" not in text:
             return False
         low = text.lower()
-        return any(hint in low for hint in self._HINTS)
+        return self._HINT.search(low) is not None
 
     def spans(self, text: str) -> Iterator[Span]:
         done = 0
         for sign in self._SIGN.finditer(text):
             before = text[max(sign.start() - 56, 0) : sign.start()].lower()
-            if sign.start() < done or not any(hint in before for hint in self._HINTS) or not self._NAME.search(before):
+            if sign.start() < done or not self._HINT.search(before) or not self._NAME.search(before):
                 continue
             match = self._VALUE.match(text, sign.end())
             if match is None:
                 continue
             quoted = match["quoted"] is not None
             value = match["quoted"] or match["bare"].rstrip(".)")
-            odd = any(c.isdigit() or c in "!@#$%^&*+/~_" for c in value)
+            odd = self._ODD.search(value)
             if (quoted or (odd and len(value) >= 6)) and not _PLACEHOLDER.fullmatch(value):
                 start = match.start("quoted" if quoted else "bare")
                 done = start + len(value)

@@ -23,6 +23,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
 _LAST_LINE = re.compile(r"\r?\n[A-Za-z0-9+/_-]{1,7}(?![A-Za-z0-9+/_-])={0,2}")
 _HEX = re.compile(r"[0-9A-Fa-f]{12,}")
 _PAIRS = re.compile("[2-7][0-9A-Fa-f]" * 4)  # text in hexadecimal has them, few other things do
+_LEAST = 7  # characters that can say what `_said` takes for text
 _LINE = 60  # encoders wrap at 64 or 76 characters; lines this long go on in the next
 _URLSAFE = str.maketrans("-_", "+/", "\r\n")
 _TEXT = re.compile(rb"[\x00\t\n\r\x20-\x7e]{6}")
@@ -145,7 +146,7 @@ def decoded(text: str) -> Iterator[tuple[int, int, str]]:
         found = text[start:end]
         if not _wordlike(found):
             plain = found[:LARGEST].rstrip("=").translate(_URLSAFE)
-            for offset in range(4):
+            for offset in range(min(4, len(plain) - _LEAST + 1)):
                 size = (len(plain) - offset) // 4 * 4
                 tail = plain[offset + size :]
                 try:

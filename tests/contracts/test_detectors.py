@@ -17,6 +17,7 @@ from edgewright.contracts.personal import Phone
 from edgewright.contracts.redaction import Redactor
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stdnum import iban as stdnum_iban
 
 from .canaries import ALL, core
 
@@ -90,6 +91,35 @@ def test_every_luhn_valid_number_is_found_and_its_neighbour_is_not(body: str, be
     clean = f"{before}[card_number]{after}" if len(set(valid)) > 1 else f"{before}{valid}{after}"
     assert _redacted(f"{before}{valid}{after}") == clean
     assert _redacted(f"{before}{wrong}{after}") == f"{before}{wrong}{after}"
+
+
+@given(st.lists(st.text("0123456789", min_size=1, max_size=19), min_size=1, max_size=9))
+def test_a_row_of_groups_is_a_card_exactly_where_whole_groups_of_it_are(groups: list[str]) -> None:
+    cards = [
+        (first, last)
+        for first in range(len(groups))
+        for last in range(first, len(groups))
+        if 13 <= len(row := "".join(groups[first : last + 1])) <= 19
+        and len(set(row)) > 1
+        and _check(row[:-1]) == row[-1]
+    ]
+    text = " ".join(groups)
+    inside = {place for start, end in card_numbers(text) for place in range(start, end)}
+    at = [sum(len(g) + 1 for g in groups[:n]) for n in range(len(groups) + 1)]
+    longest = dict(cards)
+    assert inside == {place for first, last in longest.items() for place in range(at[first], at[last + 1] - 1)}
+
+
+@given(
+    st.from_regex(r"[A-Z]{4}[0-9]{14}", fullmatch=True),
+    st.sampled_from([0, 4, 5, 22]),
+    st.text("09aZ -@", max_size=20),
+)
+def test_an_account_number_is_found_whatever_stands_behind_it(body: str, group: int, after: str) -> None:
+    number = f"GB{98 - int(''.join(str(int(char, 36)) for char in f'{body}GB00')) % 97:02d}{body}"
+    written = " ".join(number[i : i + group] for i in range(0, len(number), group)) if group else number
+    assert stdnum_iban.is_valid(number)
+    assert (2, 2 + len(written)) in DETECTORS["iban"].spans(f"x {written} {after}")
 
 
 @given(st.text("0123456789 -.x", max_size=120))

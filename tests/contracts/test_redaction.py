@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import random
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from edgewright.contracts.detectors import DETECTORS
 from edgewright.contracts.errors import DetectorInvalid
+from edgewright.contracts.known import Known
 from edgewright.contracts.redaction import Finding, Redactor
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -334,6 +338,125 @@ def test_a_stream_is_let_go_while_it_runs() -> None:
     for place, char in enumerate(text):
         behind += 1 - len(held.feed(char))
         assert behind <= REDACTOR.window + 160, place
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["Bob,bob@example.org,+44 20 7946 0958\n", "password: hunter22 ", '"pwd" : "hunter22" , ', "bob@example.org ",
+     "4111111111111111\n", "aws key AKIAIOSFODNN7EXAMPLE "],
+)  # fmt: skip
+def test_a_stream_full_of_finds_is_let_go_while_it_runs(unit: str) -> None:
+    held, behind = REDACTOR.held(), 0
+    for char in unit * (6000 // len(unit)):
+        behind = 0 if held.feed(char) else behind + 1
+        assert behind < 3 * 128
+
+
+@pytest.mark.parametrize("name", ["keyword", "aws_key", "ibm_cloud_key", "ibm_cos_key", "cloudant_key"])
+@given(st.integers(0, 300), st.sampled_from(["bob@example.org ", "ok ", "pwd: hunter22 "]), st.integers(1, 90))
+@settings(max_examples=40, deadline=None)
+def test_no_cut_stands_between_a_value_and_the_name_it_is_found_by(name: str, pad: int, unit: str, most: int) -> None:
+    text = f"{'a' * (pad % 7)} {unit * (pad // 4)}{ALL[name]} {unit * 40}"
+    held = REDACTOR.held()
+    out = "".join(held.feed(text[at : at + most]) for at in range(0, len(text), most)) + held.flush()
+    assert core(name) not in out
+    assert out == REDACTOR.text(text)[0]
+
+
+def test_a_key_is_cut_whole_however_many_stand_before_it() -> None:
+    key = ALL["anthropic_key"]
+    assert REDACTOR.text(" ".join([key] * 50))[0] == " ".join(["[anthropic_key]"] * 50)
+
+
+# -- what it costs -------------------------------------------------------------------------------------------------
+
+DENSE = ["Bob,bob@example.org,+44 20 7946 0958\n", "password: hunter22 ", "bob@example.org "]
+UNITS = [
+    "bob@example.org,", "sk-", "sk-T3BlbkFJ", "GB29NWBK60161331926819 ", "DE89 ", "BEGIN PRIVATE KEY", "4111 1111 ",
+    "078-05-1120,", "bob%40example.org ", "key: ", "aws", "eyJ.", "A1b2" * 20 + "\n", "\u200bé", f"{CANARY} ", "0 ",
+]  # fmt: skip
+
+
+class _Counted:
+    """A detector that finds nothing and counts what is judged."""
+
+    name, window = "counted", 1
+
+    def __init__(self) -> None:
+        self.characters = 0
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        self.characters += len(text)
+        return []
+
+
+def _judged(monkeypatch: pytest.MonkeyPatch, text: str, known: dict[str, str] = KNOWN) -> int:
+    counted = _Counted()
+    monkeypatch.setitem(DETECTORS, "counted", counted)
+    Redactor((*EVERY, "counted"), known).text(text)
+    return counted.characters
+
+
+def _steps(text: str) -> int:
+    """How many functions are called, the interpreter's own included, to redact a text."""
+    steps = 0
+
+    def count(frame: FrameType, event: str, arg: Any) -> None:
+        nonlocal steps
+        steps += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        REDACTOR.text(text)
+    finally:
+        sys.setprofile(None)
+    return steps
+
+
+@pytest.mark.parametrize("unit", [*DENSE, *UNITS])
+def test_every_character_is_judged_a_few_times(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = (50_000, 100_000, 200_000) if unit == DENSE[0] else (10_000, 40_000)
+    for size in sizes:
+        assert _judged(monkeypatch, (unit * (size // len(unit) + 1))[:size]) < 12 * size
+
+
+@pytest.mark.parametrize("unit", DENSE)
+def test_a_long_known_value_does_not_make_every_step_long(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = unit * (40_000 // len(unit))
+    assert _judged(monkeypatch, text, {"a statement " * 200: "personal"}) < 16 * len(text)
+
+
+@pytest.mark.parametrize("unit", [*DENSE, *UNITS])
+def test_twice_the_text_takes_twice_the_steps(unit: str) -> None:
+    text = unit * (24_000 // len(unit))
+    REDACTOR.text(text[:2000])  # what is compiled or imported once is not counted
+    assert _steps(text) < 2.6 * _steps(text[:12_000])
+
+
+def test_known_values_cost_no_more_the_more_there_are_and_the_more_alike() -> None:
+    text = "customer-000007 and customer-0000 " * 200
+
+    def steps(count: int) -> int:
+        known = Known({f"customer-{n:06d}": "personal" for n in range(count)})
+        looks = 0
+
+        def count_calls(frame: FrameType, event: str, arg: Any) -> None:
+            nonlocal looks
+            looks += event in ("call", "c_call")
+
+        sys.setprofile(count_calls)
+        try:
+            assert len(known.find(text)) == 200
+        finally:
+            sys.setprofile(None)
+        return looks
+
+    assert steps(5000) <= 1.1 * steps(100)
+
+
+def test_two_values_that_are_each_other_backwards_are_both_found() -> None:
+    known = Known({"abc-defgh": "one", "hgfe-dcba": "two"})
+    assert {rule for *_, rule in known.find("so abc-defgh and hgfe-dcba")} == {"one", "two"}
 
 
 # -- hostile texts -------------------------------------------------------------------------------------------------

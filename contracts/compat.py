@@ -14,9 +14,9 @@ Who is meant:
 So whatever changes the set of documents breaks somebody; most changes break one side only, and that says in which
 order to roll out: what breaks readers only, readers first; what breaks writers only, writers first.
 
-Both directions are proven by `subsumption.included`; what it cannot decide counts as breaking, and says so. Python
-validators, and what a JSON Schema does not show (integer keys, the text of decimals), are outside of this: raise the
-version when they change.
+Both directions are proven by `subsumption.included`; what it cannot decide counts as breaking, and says so. So does
+Python code that changed (validators, serializers): a contract's document has digests of it. What that code calls, and
+the integer keys of a mapping, are outside of this: raise the version when they change.
 """
 
 from __future__ import annotations
@@ -138,8 +138,12 @@ def _said(was: Mapping[str, Place], now: Mapping[str, Place]) -> list[Change]:
         if (had := "default" in before) | (has := "default" in after) and before.get("default") != after.get("default"):
             then = f"from {quoted(before['default'])} " if had else ""
             to = f"to {quoted(after['default'])}" if has else "to none"
-            reason = f"The default changed {then}{to}: a missing field means something else, and no document is refused"
-            found.append(Change(path=path or WHOLE, kind="safe", reason=f"{reason} for it."))
+            reason = (
+                f"The default changed {then}{to}. No document is refused for it; a document without the field means"
+            )
+            found.append(
+                Change(path=path or WHOLE, kind="safe", reason=f"{reason} something else, so behaviour changes.")
+            )
         words = [k for k in ("description", "examples", "deprecated") if before.get(k) != after.get(k)]
         if words:
             reason = f"The {' and '.join(words)} changed; no document is accepted or refused for it."

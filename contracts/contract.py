@@ -17,11 +17,15 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import core_schema
 
+from .arguments import check_definition, rules_of
+from .constraints import closed_fields, schema_beyond
 from .detectors import expand, shown
 from .digest import digest, refuse_non_finite
 from .errors import ContractInvalid, ContractViolation
-from .labels import MAX_CLOSED, SENSITIVITIES, Leaf, Sensitivity, declared, is_closed, leaves
+from .labels import SENSITIVITIES, Leaf, Sensitivity, declared, leaves
+from .names import folded, folded_all
 from .redaction import Redactor
+from .security import warnings_of
 
 MAX_BYTES = 256 * 1024
 DOCUMENT = "x-contract"
@@ -106,6 +110,7 @@ class Contract:
         never: Never | Sequence[str] = (),
         policy_fields: Sequence[str] = (),
     ) -> None:
+        check_definition(model, version)
         lists = {"carried": carried, "never": never, "policy_fields": policy_fields}
         faults = [f"{k}={v!r} is a string, not a list of strings" for k, v in lists.items() if isinstance(v, str)]
         self._d = _Declared(
@@ -168,7 +173,7 @@ class Contract:
         """
         from .schema_model import model_of
 
-        told = document.get(DOCUMENT, {})
+        told = rules_of(document, DOCUMENT)
         name = str(told.get("name") or document.get("title") or "")
         known = {k: told[k] for k in ("version", "carried", "policy_fields") if k in told}
         if "never" in told:
@@ -225,7 +230,7 @@ class Contract:
             "never": d.never.as_json(),
             "policy_fields": list(d.policy_fields),
         }
-        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **self.schema, DOCUMENT: rules}
+        return {**schema_beyond(self.model, self.schema), DOCUMENT: rules}
 
     @cached_property
     def told_schema(self) -> dict[str, Any]:
@@ -254,21 +259,12 @@ class Contract:
     @cached_property
     def closed(self) -> frozenset[str]:
         """Fields of closed type, which leave no room for free text; see `edgewright.contracts.labels.is_closed`."""
-        defs = self.schema.get("$defs", {})
-        return frozenset(n for n, inner in self.schema["properties"].items() if is_closed(inner, defs))
+        return closed_fields(self.model, self.document)
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """What looks like a closed type and is none."""
-        found = []
-        for name, inner in self.schema["properties"].items():
-            if len(inner.get("enum", ())) > MAX_CLOSED:
-                found.append(
-                    f"field {name!r} chooses among {len(inner['enum'])} values: that is a channel, not a choice"
-                )
-            elif "pattern" in inner and name not in self.closed:
-                found.append(f"field {name!r} has a pattern, which bounds no meaning; an id wants a registry: Id(...)")
-        return tuple(found)
+        return tuple(warnings_of(self.document, self.closed))
 
     def leaves(self, payload: Mapping[str, Any]) -> list[Leaf]:
         """The values of a payload that are declared sensitive, or an id."""
@@ -337,7 +333,7 @@ class Contract:
         return plain, []
 
     def _forbidden(self, payload: Mapping[str, Any]) -> list[str]:
-        return [f"{path}: must never cross" for path in _named(payload, frozenset(self._d.never.fields))]
+        return [f"{path}: must never cross" for path in _named(payload, folded_all(self._d.never.fields))]
 
     def _validated(self, payload: dict[str, Any], edge: str) -> dict[str, Any]:
         try:
@@ -391,8 +387,14 @@ def _named(value: Any, names: frozenset[str], path: str = "") -> list[str]:
         found = []
         for key, item in value.items():
             here = f"{path}.{shown(key)}" if path else shown(key)
-            found += [here] if key in names else _named(item, names, here)
+            found += [here] if folded(str(key)) in names else _named(item, names, here)
         return found
     if isinstance(value, list):
         return [f for i, item in enumerate(value) for f in _named(item, names, f"{path}[{i}]")]
+    if isinstance(value, str) and names and value.lstrip()[:1] in ("{", "["):  # JSON in a text has names too
+        try:
+            inner = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return []
+        return _named(inner, names, path) if isinstance(inner, dict | list) else []
     return []

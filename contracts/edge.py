@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from .contract import Contract
 
 START = "start"
 END = "end"
 MAX_BRANCHES = 64
+Then = Literal["review", "fail"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +22,17 @@ class OnViolation:
     """
 
     repair: int = 2
-    then: Literal["review", "fail"] = "review"
+    then: Then = "review"
     role: str = "reviewer"
+
+    def __post_init__(self) -> None:
+        given: Any = self.repair
+        if not isinstance(given, int) or isinstance(given, bool) or given < 0:
+            raise ValueError(f"OnViolation(repair={given!r}): takes a number of tries, 0 for none")
+        if self.then not in get_args(Then):
+            raise ValueError(f"OnViolation(then={self.then!r}): takes one of {', '.join(map(repr, get_args(Then)))}")
+        if not self.role:
+            raise ValueError("OnViolation(role=''): takes the name of the role that may answer")
 
     def as_json(self) -> dict[str, Any]:
         """As locks and digests hold it."""
@@ -68,8 +78,9 @@ ALL = History(kind="all")
 
 def last(count: int) -> History:
     """The newest `count` messages, cut to a valid chat, so perhaps fewer."""
-    if count < 1:
-        raise ValueError(f"last({count}): takes a positive number; NO_HISTORY lets nothing cross")
+    given: Any = count
+    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
+        raise ValueError(f"last({count!r}): takes a positive number; NO_HISTORY lets nothing cross")
     return History(kind="last", count=count)
 
 

@@ -28,6 +28,8 @@ The hierarchy::
     │   │   ├── RecordBusy       another effect holds it
     │   │   ├── RecordConflict   it changed since it was read
     │   │   └── RecordUnknown    nobody knows whether another effect changed it
+    │   ├── TooMuchToHide
+    │   ├── AsyncOnly            a hand-made graph with contracts was called in a blocking way
     │   └── ReadRefused          what a reader asks for would show what no contract lets pass
     ├── ToolRefusal              a tool's own business refusal; nothing was done
     ├── ToolFailed               a tool raised
@@ -42,6 +44,7 @@ The hierarchy::
     │   └── CheckpointCorrupt    a checkpoint is not as it was sealed
     ├── NotFound                 a run, thread or system that does not exist
     ├── ThreadBusy               one run at a time per thread
+    ├── RunErased                its payloads are gone for good
     ├── SystemChanged            a thread in flight began under another version
     └── ThreadWaiting            a thread waits for reviews, and takes nothing else
 
@@ -280,6 +283,18 @@ class WriteConflict(GateError):
         super().__init__(key=key, first=first, second=second, why=why)
 
 
+class TooMuchToHide(GateError):
+    """A run holds more sensitive values than can be looked for in what crosses. Facts: `contract`, `edge`, `limit`."""
+
+    template = (
+        "contract {contract} on {edge} lets no sensitive value of the run cross, and the run holds more than {limit}, "
+        "too many to look for; give the agents less to read, or declare less of it sensitive"
+    )
+
+    def __init__(self, *, contract: str, edge: str, limit: int) -> None:
+        super().__init__(contract=contract, edge=edge, limit=limit)
+
+
 class ReadRefused(GateError):
     """A read or a write of a governed graph that goes round its contracts. Facts: `what`, `remedy`."""
 
@@ -287,6 +302,18 @@ class ReadRefused(GateError):
 
     def __init__(self, *, what: str, remedy: str) -> None:
         super().__init__(what=what, remedy=remedy)
+
+
+class AsyncOnly(GateError):
+    """A hand-made graph with contracts was called in a blocking way. Facts: `graph`, `call`, `instead`."""
+
+    template = (
+        "graph {graph!r} has contracts, whose nodes are async: {call}() is refused; await {instead}(), "
+        "from code without an event loop by asyncio.run"
+    )
+
+    def __init__(self, *, graph: str, call: str, instead: str) -> None:
+        super().__init__(graph=graph, call=call, instead=instead)
 
 
 class RecordRefusal(GateError):
@@ -462,6 +489,15 @@ class ThreadBusy(EdgewrightError):
 
     def __init__(self, *, thread: str) -> None:
         super().__init__(thread=thread)
+
+
+class RunErased(EdgewrightError):
+    """A run whose payloads were erased cannot go on. Facts: `run`, `thread`."""
+
+    template = "the payloads of run {run} were erased, so it cannot go on; begin anew on another thread than {thread}"
+
+    def __init__(self, *, run: str, thread: str) -> None:
+        super().__init__(run=run, thread=thread)
 
 
 class SystemChanged(EdgewrightError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .contract import Contract
-from .labels import ORIGIN, Integrity, Label
+from .labels import INTEGRITIES, ORIGIN, Integrity, Label, Sensitivity
 
 MIN_GROUND = 3
 """Shorter texts and smaller numbers stand in anything by chance: they ground nothing."""
@@ -39,16 +39,38 @@ class Sources:
 
 
 def label_request(contract: Contract, payload: Mapping[str, Any]) -> dict[str, Label]:
-    """The labels of a request: the user's own words, except where a field declares another origin.
+    """The labels of a request: the user's own words, except where a field declares another origin anywhere in it.
 
     A field that holds nothing is trusted, whatever its origin: it says nothing that could mislead.
     """
-    properties = contract.schema["properties"]
+    properties, defs = contract.schema["properties"], contract.schema.get("$defs", {})
     found = {}
     for name, value in payload.items():
-        origin: Integrity = "trusted" if value is None else properties.get(name, {}).get(ORIGIN, "user")
+        origin: Integrity = "trusted" if value is None else _origin(properties.get(name, {}), defs)
         found[name] = Label(origin, contract.sensitivities.get(name, "internal"))
     return found
+
+
+def _origin(schema: Any, defs: Mapping[str, Any]) -> Integrity:
+    """The least believable origin that a schema declares, in itself, in its parts and in what it refers to."""
+    found, todo, followed = list[Integrity](), [schema], set[str]()
+    while todo:
+        each = todo.pop()
+        if isinstance(each, list):
+            todo += each
+        if not isinstance(each, Mapping):
+            continue
+        if ORIGIN in each:
+            found.append(each[ORIGIN] if each[ORIGIN] in INTEGRITIES else "untrusted")
+        if "$ref" in each and (name := str(each["$ref"]).rpartition("/")[2]) not in followed:
+            followed.add(name)
+            todo.append(defs.get(name, {}))
+        todo += [inner for key, inner in each.items() if key not in _DATA]
+    return max(found, key=INTEGRITIES.index, default="user")
+
+
+_DATA = frozenset({"default", "const", "enum", "examples"})
+"""Keywords that hold values, and no schemas."""
 
 
 def label_fields(
@@ -68,15 +90,19 @@ def label_fields(
     for name, value in payload.items():
         level = contract.sensitivities.get(name, "internal")
         if name in contract.carried and name in carried:
-            label = carried[name].joined(Label("trusted", level))
-        elif value is None or name in contract.closed:
-            label = Label("trusted", level)
-        elif (ground := _ground(value, sources)) is not None:
-            label = ground.joined(Label("trusted", level))
+            found[name] = carried[name].joined(Label("trusted", level))
         else:
-            label = Label(sources.context.integrity, level)
-        found[name] = label
+            found[name] = label_value(value, sources, closed=name in contract.closed, level=level)
     return found
+
+
+def label_value(value: Any, sources: Sources, *, closed: bool, level: Sensitivity) -> Label:
+    """The label of one value that an agent tells: closed, grounded, or as believable as all that the agent had read."""
+    if value is None or closed:
+        return Label("trusted", level)
+    if (ground := _ground(value, sources)) is not None:
+        return ground.joined(Label("trusted", level))
+    return Label(sources.context.integrity, level)
 
 
 def _ground(value: Any, sources: Sources) -> Label | None:

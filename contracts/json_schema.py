@@ -1,7 +1,8 @@
 """Reading JSON Schema (draft 2020-12), as far as contracts use it: every object closed, every keyword known.
 
 Only what is listed here is understood. Whoever meets another keyword says that it cannot be decided, or refuses it:
-nothing is ignored because it is unknown. Keywords that begin with `x-` assert nothing, except `x-registry`.
+nothing is ignored because it is unknown. Keywords that begin with `x-` assert nothing, except `x-registry`, and what
+Pydantic enforces beyond JSON Schema (`constraints`): that is known to refuse documents, and cannot be checked here.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from .labels import REGISTRY
+from .labels import CONSTRAINTS, REGISTRY, VALIDATED
 
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
+BEYOND = (CONSTRAINTS, VALIDATED)
+TIMED = frozenset({"date", "datetime", "time", "timedelta"})
+"""Types that JSON Schema tells by a format; among constraints they say how to read the bounds."""
 ANNOTATIONS = frozenset(
     ("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment", "$schema")
 )
@@ -37,7 +41,7 @@ _DEEP = 64
 
 def is_annotation(keyword: str) -> bool:
     """Whether a keyword refuses no document."""
-    return keyword in ANNOTATIONS or (keyword.startswith("x-") and keyword != REGISTRY)
+    return keyword in ANNOTATIONS or (keyword.startswith("x-") and keyword not in (REGISTRY, *BEYOND))
 
 
 def mapped(schema: Any, change: Callable[[Any], Any]) -> Any:
@@ -55,6 +59,12 @@ def mapped(schema: Any, change: Callable[[Any], Any]) -> Any:
         if isinstance(out.get(key), Mapping):
             out[key] = {name: change(s) for name, s in out[key].items()}
     return out
+
+
+def without_beyond(schema: Any) -> Any:
+    """A schema without what it says beyond JSON Schema: what is left can be checked by the document alone."""
+    inner = mapped(schema, without_beyond)
+    return {k: v for k, v in inner.items() if k not in BEYOND} if isinstance(inner, dict) else inner
 
 
 def inside(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -28,7 +28,15 @@ MAX_CLOSED = 64
 MAX_RANGE = 2**53
 """So is an integer of a wider range: with enough digits it spells a text."""
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
-_CLOSED_FORMATS = frozenset({"date", "time", "date-time"})
+MAX_ROOM = 64
+"""So is a list whose items together tell more bits than this: eight letters' worth."""
+CONSTRAINTS, VALIDATED = "x-constraints", "x-validated"
+"""What Pydantic enforces beyond JSON Schema; see `edgewright.contracts.constraints`."""
+UNENFORCED = "unenforced"
+_ID_BITS = 6.0
+_NUMBER_BITS = 64.0
+_DATE_BITS, _DATE = 22.0, "date"
+_TIMES = {"time": 54.0, "date-time": 76.0}  # to the microsecond, with the offset from UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,57 +130,150 @@ class Leaf:
     registry: str
 
 
-def is_closed(schema: Any, defs: Mapping[str, Any], *, known: bool = False) -> bool:
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much values of a closed type can tell.
+
+    Attributes:
+        bits: the logarithm of how many there are.
+        listed: how many of them an author wrote down, as constants and enumerations.
+    """
+
+    bits: float
+    listed: int = 0
+
+
+ID = Room(_ID_BITS)
+"""A validated id tells as much as one choice of 64: which of those that the system knows."""
+
+
+def one_of(rooms: Sequence[Room | None]) -> Room | None:
+    """The room of a union; None (open) if one of them is, or if more than 64 values are listed in all of them."""
+    every = [r for r in rooms if r is not None]
+    listed = sum(r.listed for r in every)
+    if not every or len(every) < len(rooms) or listed > MAX_CLOSED:
+        return None
+    return Room(max(r.bits for r in every) + math.log2(len(every)), listed)
+
+
+def all_of(rooms: Sequence[Room | None]) -> Room | None:
+    """The room of an object or a tuple; its author fixed how many parts it has, so there is no limit to their sum."""
+    every = [r for r in rooms if r is not None]
+    if not every or len(every) < len(rooms):
+        return None
+    return Room(sum(r.bits for r in every), max(r.listed for r in every))
+
+
+def repeated(room: Room | None, most: int | None) -> Room | None:
+    """The room of a list of up to `most` items; None if that is not bounded, or is more than 64 bits."""
+    if room is None or most is None or most * room.bits > MAX_ROOM:
+        return None
+    return Room(most * room.bits, room.listed)
+
+
+def whole_numbers(low: Any, high: Any) -> Room | None:
+    """The room of integers between two bounds; None without both, or where they lie further apart than 2^53."""
+    between = _between(low, high)
+    return Room(math.log2(max(between, 0) + 1)) if between <= MAX_RANGE else None
+
+
+def numbers(low: Any, high: Any) -> Room | None:
+    """The room of numbers between two bounds; None without both."""
+    return Room(_NUMBER_BITS) if _between(low, high) < math.inf else None
+
+
+def moments(name: str) -> Room | None:
+    """The room of a date, time or date and time that crosses in one form, to the microsecond."""
+    return Room(_DATE_BITS) if name == _DATE else Room(_TIMES[name]) if name in _TIMES else None
+
+
+def is_closed(schema: Any, defs: Mapping[str, Any], *, known: bool = False, kept: bool = False) -> bool:
     """Whether values of this JSON Schema leave no room for free text.
 
-    Closed: booleans, null, constants, enumerations of at most 64, numbers with both bounds (integers within a range
-    of 2^53), dates and times, validated ids, and what is made of these alone with a bound on its length.
+    Closed: booleans, null, constants, enumerations of at most 64 values (a union counts the values of all its parts
+    together), numbers with both bounds (integers within a range of 2^53), dates and times, validated ids, and what is
+    made of these alone. A list is closed if its greatest length times what one item can tell is at most 64 bits: an
+    item among n values tells log2(n), a validated id 6, a number that need not be whole 64.
 
     Args:
         known: a registry knows each text and number in it.
+        kept: texts cross as they were given, as with a contract loaded from a document. A time may then have any
+            number of digits behind the second, so of the formats only `date` is closed.
     """
-    if not isinstance(schema, Mapping):
-        return False
-    known = known or bool(schema.get(REGISTRY))
-    if "const" in schema:
-        return True
-    if "enum" in schema:
-        return known or len(schema["enum"]) <= MAX_CLOSED
-    if "$ref" in schema:
-        name = str(schema["$ref"]).rpartition("/")[2]
-        # Inside a definition it is not there: a type that contains itself has no bound.
-        return is_closed(defs.get(name), {k: v for k, v in defs.items() if k != name}, known=known)
-    for several in ("anyOf", "oneOf", "allOf"):
-        if several in schema:
-            found = [is_closed(part, defs, known=known) for part in schema[several]]
-            return any(found) if several == "allOf" else all(found)
-    match schema.get("type"):
-        case "boolean" | "null":
-            return True
-        case "integer":
-            return known or _range(schema) <= MAX_RANGE
-        case "number":
-            return known or _range(schema) < math.inf
-        case "string":
-            return known or schema.get("format") in _CLOSED_FORMATS
-        case "array":
-            parts = [*schema.get("prefixItems", ()), *([schema["items"]] if "items" in schema else ())]
-            fixed = "prefixItems" in schema and "items" not in schema
-            return (
-                (fixed or "maxItems" in schema) and bool(parts) and all(is_closed(p, defs, known=known) for p in parts)
-            )
-        case "object":
-            inner: Mapping[str, Any] = schema.get("properties") or {}
-            free = isinstance(schema.get("additionalProperties"), Mapping) or "patternProperties" in schema
-            return bool(inner) and not free and all(is_closed(p, defs, known=known) for p in inner.values())
-        case _:
-            return False
+    return room_of(schema, defs, known=known, kept=kept) is not None
 
 
-def _range(schema: Mapping[str, Any]) -> float:
-    """How far apart the bounds of a number are; infinitely where one of them is missing."""
-    low = schema.get("minimum", schema.get("exclusiveMinimum"))
-    high = schema.get("maximum", schema.get("exclusiveMaximum"))
+def room_of(schema: Any, defs: Mapping[str, Any], *, known: bool = False, kept: bool = False) -> Room | None:
+    """How much values of this JSON Schema can tell; None for what is not closed. See `is_closed`."""
+    return _Rooms(defs, kept).of(schema, known)
+
+
+class _Rooms:
+    def __init__(self, defs: Mapping[str, Any], kept: bool) -> None:
+        self._defs, self._kept = defs, kept
+        self._met: dict[tuple[str, bool], Room | None] = {}
+
+    def of(self, schema: Any, known: bool) -> Room | None:
+        if not isinstance(schema, Mapping):
+            return None
+        beyond = schema.get(CONSTRAINTS)
+        if isinstance(beyond, Mapping) and UNENFORCED in beyond:
+            return None
+        known = known or bool(schema.get(REGISTRY))
+        if "const" in schema:
+            return Room(0, 1)
+        if "enum" in schema:
+            count = len(schema["enum"])
+            return ID if known else Room(math.log2(count or 1), count) if count <= MAX_CLOSED else None
+        if "$ref" in schema:
+            return self._definition(str(schema["$ref"]).rpartition("/")[2], known)
+        if "allOf" in schema:
+            found = [r for part in schema["allOf"] if (r := self.of(part, known)) is not None]
+            return min(found, key=lambda r: r.bits, default=None)
+        for several in ("anyOf", "oneOf"):
+            if several in schema:
+                return one_of([self.of(part, known) for part in schema[several]])
+        return self._typed(schema, known)
+
+    def _definition(self, name: str, known: bool) -> Room | None:
+        if (name, known) not in self._met:
+            self._met[name, known] = None  # met inside itself it is open: a type that contains itself has no bound
+            self._met[name, known] = self.of(self._defs.get(name), known)
+        return self._met[name, known]
+
+    def _typed(self, schema: Mapping[str, Any], known: bool) -> Room | None:
+        low = schema.get("minimum", schema.get("exclusiveMinimum"))
+        high = schema.get("maximum", schema.get("exclusiveMaximum"))
+        match schema.get("type"):
+            case "boolean" | "null" as kind:
+                return Room(1 if kind == "boolean" else 0)
+            case "integer":
+                return ID if known else whole_numbers(low, high)
+            case "number":
+                return ID if known else numbers(low, high)
+            case "string":
+                name = str(schema.get("format"))
+                return ID if known else None if self._kept and name != _DATE else moments(name)
+            case "array":
+                return self._list(schema, known)
+            case "object":
+                inner: Mapping[str, Any] = schema.get("properties") or {}
+                free = isinstance(schema.get("additionalProperties"), Mapping) or "patternProperties" in schema
+                return None if free else all_of([self.of(p, known) for p in inner.values()])
+            case _:
+                return None
+
+    def _list(self, schema: Mapping[str, Any], known: bool) -> Room | None:
+        first, rest, most = schema.get("prefixItems", ()), schema.get("items"), schema.get("maxItems")
+        fixed = [self.of(p, known) for p in first]
+        if first and (rest is False or (most is not None and most <= len(first))):
+            return all_of(fixed)
+        more = repeated(self.of(rest, known), None if most is None else max(most - len(first), 0))
+        return all_of([*fixed, more])
+
+
+def _between(low: Any, high: Any) -> float:
+    """How far apart two bounds are; infinitely where one of them is missing."""
     try:
         return high - low if isinstance(low, int | float) and isinstance(high, int | float) else math.inf
     except OverflowError:  # an integer beyond what a float holds
@@ -239,27 +340,36 @@ def declared(schema: Mapping[str, Any]) -> dict[str, Sensitivity]:
 
 
 def _highest(schema: Any, defs: Mapping[str, Any]) -> Sensitivity:
-    found: list[Sensitivity] = []
-    if isinstance(schema, Mapping):
-        if (here := schema.get(SENSITIVE)) is not None:
-            found.append(here if here in SENSITIVITIES else "secret")
-        if "$ref" in schema:
-            name = str(schema["$ref"]).rpartition("/")[2]
-            found.append(_highest(defs.get(name), {k: v for k, v in defs.items() if k != name}))
-        parts: Iterable[Any] = [p for k in ("anyOf", "oneOf", "allOf", "prefixItems") for p in schema.get(k, ())]
-        inner = [schema.get(k) for k in ("items", "additionalProperties", "propertyNames")]
-        inner += [s for k in ("properties", "patternProperties") for s in schema.get(k, {}).values()]
-        found += [_highest(p, defs) for p in [*parts, *inner] if isinstance(p, Mapping) and _says(p, defs)]
+    found: set[Sensitivity] = set()
+    for part in _reachable(schema, defs):
+        if (here := part.get(SENSITIVE)) is not None:
+            found.add(here if here in SENSITIVITIES else "secret")
+            # Declared on a definition that declares nothing, "public" covers what is undeclared, so it does not lower.
+            if "$ref" in part and not _says(defs.get(_name_of(part)), defs):
+                found.add("internal")
     return max(found, key=SENSITIVITIES.index, default="internal")
 
 
 def _says(schema: Any, defs: Mapping[str, Any]) -> bool:
     """Whether a schema declares a sensitivity anywhere: an undeclared part must not raise "public" to "internal"."""
-    if isinstance(schema, Mapping):
-        if SENSITIVE in schema:
-            return True
-        if "$ref" in schema:
-            name = str(schema["$ref"]).rpartition("/")[2]
-            return _says(defs.get(name), {k: v for k, v in defs.items() if k != name})
-        return any(_says(v, defs) for v in schema.values())
-    return isinstance(schema, list) and any(_says(v, defs) for v in schema)
+    return any(SENSITIVE in part for part in _reachable(schema, defs))
+
+
+def _reachable(schema: Any, defs: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A schema and every schema in it; each definition once, however often it is referred to."""
+    left, met = [schema], set[str]()
+    while left:
+        part = left.pop()
+        if not isinstance(part, Mapping):
+            continue
+        yield part
+        left += [p for k in ("anyOf", "oneOf", "allOf", "prefixItems") for p in part.get(k, ())]
+        left += [part.get(k) for k in ("items", "additionalProperties", "propertyNames")]
+        left += [s for k in ("properties", "patternProperties") for s in part.get(k, {}).values()]
+        if "$ref" in part and (name := _name_of(part)) not in met:
+            met.add(name)
+            left.append(defs.get(name))
+
+
+def _name_of(schema: Mapping[str, Any]) -> str:
+    return str(schema["$ref"]).rpartition("/")[2]

@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-
 _BETWEEN = re.compile(r"[\W_]+")
 
 

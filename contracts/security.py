@@ -1,18 +1,39 @@
-"""What a change does to what a contract protects: `never`, closed types, labels, registries, carried fields."""
+"""What a contract protects: which types are closed by what is enforced, and what a change does to its protection.
+
+Protected are `never`, closed types, labels, registries, carried fields.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from .digest import digest
-from .json_schema import Node
-from .labels import REGISTRY, SENSITIVE, SENSITIVITIES
+from .json_schema import BEYOND, Node
+from .labels import (
+    CONSTRAINTS,
+    ID,
+    MAX_CLOSED,
+    REGISTRY,
+    SENSITIVE,
+    SENSITIVITIES,
+    UNENFORCED,
+    Room,
+    all_of,
+    is_closed,
+    moments,
+    numbers,
+    one_of,
+    repeated,
+    whole_numbers,
+)
 from .phrases import described, few, quoted
 from .places import CUT, Place
 
 Guarded = tuple[str, Literal["safe", "breaks_readers", "breaks_writers", "changes_security"], str]
 DOCUMENT = "x-contract"
+Core = Mapping[str, Any]
 _KNOWN = ("name", "version", "carried", "never", "policy_fields")
 
 
@@ -61,6 +82,8 @@ def _opened(
         what = (
             "All fields were of closed types, and now not all are" if not path else f"A closed type ({before}) opened"
         )
+        if UNENFORCED in (now[path].schema.get(CONSTRAINTS) or {}):
+            after = "what its validator no longer holds"
         change = "" if not path or before == after else f" to {after}"
         reason = f"{what}{change}: it bounds no longer what can be said, so it does not end taint."
         yield path, "changes_security", reason
@@ -76,7 +99,8 @@ def _labels(path: str, was: Place, now: Place) -> Iterator[Guarded]:
         follows = "more readers may get it" if lower else "contracts that withhold it withhold more"
         change = f"from {was.sensitivity} to {now.sensitivity}"
         yield path, "changes_security", f"Its sensitivity was {'lowered' if lower else 'raised'} {change}: {follows}."
-    own = {k for k in (*was.schema, *now.schema) if k.startswith("x-") and k not in (SENSITIVE, REGISTRY, DOCUMENT)}
+    known = (SENSITIVE, REGISTRY, DOCUMENT, *BEYOND)
+    own = {k for k in (*was.schema, *now.schema) if k.startswith("x-") and k not in known}
     for key in sorted(k for k in own if was.schema.get(k) != now.schema.get(k)):
         then, here = (quoted(p.schema[key]) if key in p.schema else "not declared" for p in (was, now))
         yield path, "changes_security", f"What it declares as {key} changed: {then} until now, {here} from now on."
@@ -162,3 +186,105 @@ def _carried(old: Mapping[str, Any], new: Mapping[str, Any], document: Mapping[s
         )
         if name in document.get("properties", {}):
             yield name, "breaks_writers", "The source has to tell it now, and sources of the old version do not."
+
+
+class EnforcedRooms:
+    """How much values can tell by what is enforced, whatever a JSON Schema claims. See `labels.is_closed`.
+
+    Args:
+        told: by the id of a core schema, the JSON Schema that was made of it; it says where a registry is asked.
+        definitions: the core schemas that others refer to, by their references.
+    """
+
+    def __init__(self, told: Mapping[int, Mapping[str, Any]], definitions: Mapping[str, Core]) -> None:
+        self._told, self._definitions = told, definitions
+        self._met: dict[tuple[int, bool], Room | None] = {}
+
+    def of(self, schema: Core, known: bool = False) -> Room | None:
+        """The room of values that a core schema takes; None for what is not closed."""
+        known = known or bool(self._told.get(id(schema), {}).get(REGISTRY))  # the registry is asked by what is told
+        if (key := (id(schema), known)) not in self._met:
+            self._met[key] = None  # met inside itself it is open
+            self._met[key] = self._of(schema, known)
+        return self._met[key]
+
+    def _of(self, schema: Core, known: bool) -> Room | None:
+        low, high = schema.get("ge", schema.get("gt")), schema.get("le", schema.get("lt"))
+        match schema["type"]:
+            case "bool" | "none" as kind:
+                return Room(1 if kind == "bool" else 0)
+            case "literal" | "enum" as kind:
+                count = len(schema["expected" if kind == "literal" else "members"])
+                if known:
+                    return ID
+                return Room(math.log2(count or 1), count) if count <= MAX_CLOSED else None
+            case "int":
+                return ID if known else whole_numbers(low, high)
+            case "float":
+                return ID if known else numbers(low, high)
+            case "str" | "uuid":
+                return ID if known else None
+            case "date" | "time" | "datetime" as kind:
+                return moments("date-time" if kind == "datetime" else kind)
+            case "list" | "set" | "frozenset":
+                return repeated(self.of(schema.get("items_schema", {"type": "any"}), known), schema.get("max_length"))
+            case "tuple":
+                parts = [self.of(part, known) for part in schema["items_schema"]]
+                if (at := schema.get("variadic_item_index")) is not None:
+                    most = schema.get("max_length")
+                    parts[at] = repeated(parts[at], None if most is None else max(most - len(parts) + 1, 0))
+                return all_of(parts)
+            case "model-fields" | "typed-dict" | "dataclass-args" as kind:
+                fields = schema["fields"].values() if isinstance(schema["fields"], Mapping) else schema["fields"]
+                return all_of([self.of(field["schema"], known) for field in fields])
+            case "union":
+                return one_of([self.of(c[0] if isinstance(c, tuple) else c, known) for c in schema["choices"]])
+            case "tagged-union":
+                return one_of([self.of(c, known) for c in schema["choices"].values()])
+            case "nullable":
+                return one_of([self.of(schema["schema"], known), Room(0)])
+            case "definition-ref":
+                target = self._definitions.get(schema["schema_ref"])
+                return self.of(target, known) if target is not None else None
+            case "json-or-python":
+                return self.of(schema["json_schema"], known)
+            case "lax-or-strict":
+                return self.of(schema["strict_schema"], known)
+            # Code after a closed type has no more values to give than it gets; code around one may skip it.
+            case "default" | "definitions" | "model" | "dataclass" | "custom-error" | "function-after":
+                return self.of(schema["schema"], known)
+            case "function-before":
+                return self.of(schema["schema"], known)
+            case _:
+                return None
+
+
+def warnings_of(document: Mapping[str, Any], closed: frozenset[str]) -> Iterator[str]:
+    """Sentences about top level fields that look closed and are not.
+
+    Args:
+        closed: the names of those that are.
+    """
+    defs = document.get("$defs", {})
+    for name, inner in document["properties"].items():
+        if name in closed or not isinstance(inner, Mapping):
+            continue
+        count = _listed_values(inner, defs)
+        if UNENFORCED in inner.get(CONSTRAINTS, {}):
+            yield f"field {name!r} claims a closed type in its JSON Schema, and its validator takes more than that"
+        elif count > MAX_CLOSED:
+            yield f"field {name!r} chooses among {count} values: that is a channel, not a choice"
+        elif inner.get("type") == "array" and "maxItems" in inner and is_closed(inner.get("items"), defs):
+            yield f"field {name!r} is a list long enough to spell a text: bound its length more tightly"
+        elif "pattern" in inner:
+            yield f"field {name!r} has a pattern, which bounds no meaning; an id wants a registry: Id(...)"
+
+
+def _listed_values(schema: Any, defs: Mapping[str, Any], deep: int = 0) -> int:
+    """How many values a field lists, in all parts of a union."""
+    if not isinstance(schema, Mapping) or deep > 8:
+        return 0
+    if "$ref" in schema:
+        return _listed_values(defs.get(str(schema["$ref"]).rpartition("/")[2]), defs, deep + 1)
+    own = len(schema.get("enum", ())) or int("const" in schema)
+    return own + sum(_listed_values(o, defs, deep + 1) for k in ("anyOf", "oneOf") for o in schema.get(k, ()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -41,6 +41,17 @@ class Key:
     writer: str = ""
     reducer: Callable[[Any, Any], Any] | None = None
     on_conflict: OnConflict = "fail"
+
+    def __post_init__(self) -> None:
+        if self.on_conflict not in get_args(OnConflict):
+            known = ", ".join(map(repr, get_args(OnConflict)))
+            raise ValueError(f"Key(on_conflict={self.on_conflict!r}): takes one of {known}")
+        reducer: Any = self.reducer
+        if reducer is not None and not callable(reducer):
+            raise TypeError(f"Key(reducer={reducer!r}): takes a function of two values, the one held and the new one")
+        writer: Any = self.writer
+        if not isinstance(writer, str):
+            raise TypeError(f"Key(writer={writer!r}): takes the name of the agent, a string")
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:

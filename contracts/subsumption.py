@@ -19,8 +19,8 @@ from typing import Any, Literal
 
 import orjson
 
-from .disjoint import disjoint
-from .json_schema import Node, admits, below, bounds, closed, is_annotation
+from .disjoint import Disjointness, stands_against, told_beyond
+from .json_schema import BEYOND, Node, admits, below, bounds, closed, is_annotation
 from .labels import REGISTRY
 from .phrases import among, bounded, counted, described, few, quoted
 
@@ -71,6 +71,7 @@ class _TooLarge(Exception):
 class _Inclusion:
     def __init__(self, *, same_defs: bool) -> None:
         self._same_defs, self._steps = same_defs, 0
+        self._disjoint = Disjointness().proven
         self._open: dict[bytes, int] = {}  # pairs being compared, and how deep in the document they were met
         self._proven: set[bytes] = set()  # pairs shown to hold without the help of an open one
         self._depth = self._assumed = 0
@@ -81,6 +82,21 @@ class _Inclusion:
             raise _TooLarge
         if b.free or a.schema is False or (self._same_defs and _same(a.schema, b.schema)):
             return []
+        if (found := self._forms(a, b, path)) is not None:
+            return found
+        beyond = _beyond(a, b, path)
+        return beyond + self._compared(_without(a), _without(b), path)
+
+    def _forms(self, a: Node, b: Node, path: str) -> list[Fault] | None:
+        """Of what is enforced beyond JSON Schema for all forms of `a`, one form of `b` may take the whole."""
+        if not told_beyond(a) or told_beyond(b) or not isinstance(b.schema, Mapping) or "anyOf" not in b.schema:
+            return None
+        options = [b.at(option) for option in b.schema["anyOf"]]
+        tried = [self.within(a, option, path) for option in options]
+        near = [found for found, option in zip(tried, options, strict=True) if told_beyond(option) or not found]
+        return min(near, key=len, default=None)
+
+    def _compared(self, a: Node, b: Node, path: str) -> list[Fault]:
         if not (_has_ref(a) or _has_ref(b)):
             return self._parts(a, b, path)
         pair = orjson.dumps([a.schema, b.schema], option=orjson.OPT_SORT_KEYS)
@@ -119,12 +135,12 @@ class _Inclusion:
     def _single(self, a: Node, b: Node, path: str) -> list[Fault]:
         if not isinstance(b.schema, Mapping):
             return [Fault(path=path, gives=described(a), takes="nothing")]
-        for node, first in ((b, False), (a, True)):
-            if _has_ref(node):
-                target = node.target()
-                if target is None:
-                    return [_unsure(a, b, path)]
-                return self.within(target if first else a, b if first else target, path)
+        if _has_ref(a) or _has_ref(b):
+            # Both at once: what stands beyond JSON Schema at either target was compared with the references.
+            one, other = (n.target() if _has_ref(n) else n for n in (a, b))
+            if one is None or other is None:
+                return [_unsure(a, b, path)]
+            return self.within(_without(one), _without(other), path)
         own = a.schema if isinstance(a.schema, Mapping) else {}
         if options := own.get("anyOf", own.get("oneOf")):
             return [f for option in options for f in self.within(a.at(option), b, path)]
@@ -165,11 +181,11 @@ class _Inclusion:
         for option in options:
             if found := self.within(a, option, path):
                 tried.append(found)
-            elif exact and not all(disjoint(a, other) for other in options if other is not option):
+            elif exact and not all(self._disjoint(a, other) for other in options if other is not option):
                 tried.append([replace(_unsure(a, b, path), takes=f"exactly one of {len(options)} forms")])
             else:
                 return []
-        alike = [not disjoint(a, option) for option in options]
+        alike = [not self._disjoint(a, option) for option in options]
         near = [found for found, like in zip(tried, alike, strict=True) if like]
         near = [found for found in near if any(f.path != path or f.undecided for f in found)]
         if near:
@@ -334,6 +350,22 @@ def _twins(value: Any, b: Node) -> list[Any]:
         return [value]
     same: list[Any] = [int(value), float(value)] if value == int(value) else [value]
     return [*same, bool(value)] if value in (0, 1) else same
+
+
+def _beyond(a: Node, b: Node, path: str) -> list[Fault]:
+    """What stands against the inclusion of what is enforced beyond JSON Schema."""
+    s, t = told_beyond(a), told_beyond(b)
+    if not (s or t):
+        return []
+    return [
+        Fault(path=path, gives=gives, takes=takes, undecided=unsure) for gives, takes, unsure in stands_against(s, t)
+    ]
+
+
+def _without(node: Node) -> Node:
+    if not isinstance(node.schema, Mapping) or not any(k in node.schema for k in BEYOND):
+        return node
+    return node.at({k: v for k, v in node.schema.items() if k not in BEYOND})
 
 
 def _unsure(a: Node, b: Node, path: str) -> Fault:

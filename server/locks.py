@@ -19,10 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ..contracts.compat import Change, diff, verdict
-from ..contracts.contract import Contract
+from ..contracts.contract import DOCUMENT, Contract
 from ..contracts.errors import EdgewrightError, LockInvalid, NotFound, ProjectInvalid
 from ..contracts.impact import KINDS as THINGS
 from ..contracts.impact import Impact, impact
+from ..contracts.json_schema import without_beyond
 from ..contracts.lock import read_lock
 from ..contracts.lock_changes import KINDS, Finding, changes
 from ..graphs.locking import lock_of_systems
@@ -182,7 +183,9 @@ def _document(where: str, project: Path) -> Mapping[str, Any]:
             raise ProjectInvalid(name=where, faults=[f"is not JSON: {error}"]) from None
         # Through a contract, or a document with a mistake in it would be compared as if it meant what it says.
         named = {**found, "title": found.get("title") or path.stem} if isinstance(found, dict) else found
-        return Contract.from_schema(named).document
+        made = Contract.from_schema(without_beyond(named) if isinstance(named, dict) else named)
+        # With what cannot be checked by the document alone: it is compared all the same.
+        return {**named, DOCUMENT: made.document[DOCUMENT]}
     if ":" not in where:
         raise ProjectInvalid(name=where, faults=["there is no such file; name a file, or module:CONTRACT"])
     target, _, variable = where.rpartition(":")

@@ -285,6 +285,34 @@ def test_a_schema_made_to_explode_ends_as_undecided() -> None:
     assert {WRITERS, SECURITY} <= kinds(found)
 
 
+@pytest.mark.timeout(30)
+def test_forms_that_are_made_of_each_other_end_soon() -> None:
+    def forms(kind: str) -> Document:
+        refs = [{"$ref": f"#/$defs/D{i}"} for i in range(4)]
+        defs: Document = {
+            f"D{i}": {
+                "oneOf": [
+                    {"type": "object", "properties": {"v": {"type": kind}, "p": refs[i - 1]}, "required": ["p"]},
+                    *(
+                        {"type": "object", "properties": {"k": one, "m": {"oneOf": refs}}, "required": ["k", "m"]}
+                        for one in refs
+                    ),
+                ]
+            }
+            for i in range(4)
+        }
+        return {"type": "object", "properties": {"x": refs[0]}, "$defs": defs}
+
+    assert {WRITERS, READERS} & kinds(diff(forms("integer"), forms("number")))
+
+
+def test_a_default_that_changed_is_told_as_a_change_of_behaviour() -> None:
+    [change] = diff(with_x(bool, False), with_x(bool, True))
+    assert change.kind == "safe"
+    assert "from false to true" in change.reason
+    assert "behaviour changes" in change.reason
+
+
 def test_inclusion_is_proven_for_recursive_schemas() -> None:
     assert included(IntNode.model_json_schema(), FloatNode.model_json_schema()) == []
     assert included(FloatNode.model_json_schema(), IntNode.model_json_schema()) != []

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union
 
 import pytest
 from edgewright import Contract, Id, Label, Origin, Sensitive
-from edgewright.contracts.labels import INTEGRITIES, SENSITIVITIES, Integrity, Leaf, Sensitivity, is_closed
+from edgewright.contracts.labels import INTEGRITIES, SENSITIVITIES, Integrity, Leaf, Sensitivity, declared, is_closed
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, create_model
@@ -94,6 +94,8 @@ def test_a_declaration_that_does_not_exist_is_refused(kind: Any, name: str) -> N
 
 # -- closed types -----------------------------------------------------------------------------------------------------
 
+Letter = Literal["a", "b", "c", "d", "e", "f", "g", "h"]
+Wide = Annotated[int, Field(ge=0, le=2**53)]
 CLOSED: dict[str, Any] = {
     "bool": bool,
     "null": None,
@@ -118,6 +120,8 @@ CLOSED: dict[str, Any] = {
     "model": Choice,
     "model or nothing": Choice | None,
     "list of models": Annotated[list[Choice], Field(max_length=3)],
+    "list that tells 64 bits": Annotated[list[bool], Field(max_length=64)],
+    "union of 64 values": Literal[tuple(range(32))] | Literal[tuple(f"v{i}" for i in range(32))],
 }
 FREE: dict[str, Any] = {
     "text": str,
@@ -142,6 +146,10 @@ FREE: dict[str, Any] = {
     "union of models, one open": Choice | Open,
     "a type that contains itself": Tree,
     "anything": Any,
+    "list that tells 65 bits": Annotated[list[bool], Field(max_length=65)],
+    "letters that spell a text": Annotated[list[Letter], Field(max_length=22)],
+    "bounded list of wide integers": Annotated[list[Wide], Field(max_length=2)],
+    "union of 65 values": Literal[tuple(range(32))] | Literal[tuple(f"v{i}" for i in range(33))],
 }
 
 
@@ -162,6 +170,37 @@ def test_an_integer_bounded_by_more_than_a_float_holds_is_not_closed() -> None:
 @pytest.mark.parametrize("schema", [{}, True, None, {"type": "object"}, {"type": ["boolean"]}, {"$ref": "#/$defs/x"}])
 def test_what_a_schema_leaves_open_is_not_closed(schema: Any) -> None:
     assert not is_closed(schema, {})
+
+
+def test_a_union_counts_the_values_of_all_its_parts_and_a_warning_says_how_many() -> None:
+    parts = [{"enum": [f"a{i}_{j}" for j in range(64)]} for i in range(50)]
+    assert not is_closed({"anyOf": parts}, {})
+    assert not is_closed({"oneOf": [{"type": "object", "properties": {"v": part}} for part in parts]}, {})
+    document = {"title": "M", "type": "object", "properties": {"w": {"anyOf": parts}}, "required": ["w"]}
+    made = Contract.from_schema(document)
+    assert made.closed == frozenset()
+    assert "3200 values" in made.warnings[0]
+
+
+def test_a_tuple_that_may_go_on_is_not_closed() -> None:
+    first = {"type": "array", "prefixItems": [{"type": "boolean"}]}
+    assert not is_closed(first, {})
+    assert not is_closed({**first, "maxItems": 2}, {})
+    assert is_closed({**first, "maxItems": 1}, {})
+    assert is_closed({**first, "items": False}, {})
+    assert is_closed({**first, "items": {"type": "boolean"}, "maxItems": 9}, {})
+
+
+@pytest.mark.timeout(10)
+def test_definitions_that_share_definitions_are_read_once() -> None:
+    defs: dict[str, Any] = {
+        f"D{i}": {"type": "object", "properties": {n: {"$ref": f"#/$defs/D{i + 1}"} for n in ("a", "b")}}
+        for i in range(60)
+    }
+    defs["D60"] = {"type": "boolean", "x-sensitivity": "secret"}
+    top = {"$ref": "#/$defs/D0"}
+    assert is_closed(top, defs)
+    assert declared({"properties": {"x": top}, "$defs": defs}) == {"x": "secret"}
 
 
 def test_what_only_looks_closed_is_named_in_a_warning() -> None:

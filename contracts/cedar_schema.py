@@ -13,7 +13,10 @@ from typing import Any
 from .tool import ToolSpec
 
 _SCALARS = {"string": "String", "integer": "Long", "boolean": "Bool"}
-_BASE = "env: String, sink: Bool, calls: Long, done: Set<String>, approvals: Set<String>, unmodelled: Set<String>"
+_BASE = (
+    "env: String, tenant: String, effect: String, sink: Bool, calls: Long, done: Set<String>, approvals: Set<String>, "
+    "tainted: Set<String>, private: Set<String>, unmodelled: Set<String>"
+)
 
 
 _Defs = Mapping[str, Any]

@@ -35,7 +35,8 @@ class PolicyCall:
     """One tool call, as the policy sees it.
 
     `calls` counts the run's tool calls so far, `done` names the tools that completed in it, `approvals` the ask
-    rules that a person approved for exactly this call.
+    rules that a person approved for exactly this call. `tainted` names the arguments that are not to be believed,
+    `private` those that hold something personal or secret.
     """
 
     agent: str
@@ -47,6 +48,9 @@ class PolicyCall:
     calls: int
     done: frozenset[str]
     approvals: frozenset[str] = frozenset()
+    tainted: frozenset[str] = frozenset()
+    private: frozenset[str] = frozenset()
+    tenant: str = "local"
 
 
 class CompiledPolicy:
@@ -65,7 +69,7 @@ class CompiledPolicy:
         tools: Iterable[ToolSpec],
         request: Mapping[str, Any] | None = None,
     ) -> None:
-        self.name = policy.name
+        self.name, self.text = policy.name, policy.text
         self._tools = {t.name: t for t in tools}
         self._request = request or {}
         self.schema_text = cedar_schema(agents, self._tools.values(), request)
@@ -86,6 +90,11 @@ class CompiledPolicy:
             raise PolicyInvalid(name=policy.name, faults=faults)
         # With the schema, or it lacks the groups of actions, and `action in Action::"irreversible"` matches nothing.
         self._entities = cedarpy.Entities.from_json_str("[]", self._schema)
+
+    @property
+    def reads_private(self) -> bool:
+        """Whether any rule asks for private arguments; then the run has to remember its sensitive values."""
+        return "private" in self.text
 
     def _read(self, found: Mapping[str, Any]) -> tuple[dict[str, Rule], frozenset[str]]:
         rules: dict[str, Rule] = {}
@@ -141,6 +150,10 @@ class CompiledPolicy:
         context: dict[str, Any] = {
             "env": call.env,
             "sink": spec.sink,
+            "effect": spec.effect,
+            "tenant": call.tenant,
+            "tainted": sorted(call.tainted),
+            "private": sorted(call.private),
             "calls": call.calls,
             "done": sorted(call.done),
             "approvals": sorted(approvals),

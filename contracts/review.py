@@ -36,6 +36,7 @@ class ReviewRequest(BaseModel):
     edge: str = ""
     arguments: dict[str, Any] = Field(default_factory=dict)
     facts: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, str] = Field(default_factory=dict)
     rules: tuple[AskingRule, ...] = ()
     faults: tuple[str, ...] = ()
     binding: str

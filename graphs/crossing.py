@@ -16,14 +16,14 @@ from pydantic import BaseModel, Field
 
 from ..contracts.contract import Contract, Crossing
 from ..contracts.edge import END, Edge
-from ..contracts.errors import ContractViolation, SummaryFailed, WriteConflict
+from ..contracts.errors import ContractViolation, SummaryFailed, TooMuchToHide, WriteConflict
 from ..contracts.flow import Sources, label_fields, label_request
 from ..contracts.labels import Label
 from ..contracts.redaction import Redactor
 from ..contracts.shared import Held, Write, applied
 from ..ledger.entry import Draft
 from ..ledger.records import ContractPassed, ContractViolated, SharedRefused, SharedWritten
-from ..tools.knowing import HISTORY
+from ..tools.knowing import HISTORY, MAX_KNOWN
 from ..tools.position import NS, Positions
 from ..tools.run import Activation, Run, activated
 from .history import as_text, without
@@ -166,6 +166,8 @@ async def crossed(
         ContractViolation: it does not fit; with a branch, each fault names it.
     """
     contract, knows = edge.contract, run.knows
+    if knows.overflowed and contract.never.sensitivities:
+        raise TooMuchToHide(contract=contract.id, edge=edge.name, limit=MAX_KNOWN)
     redactor = contract.redactor(knows.known)
     crossing = contract.check(told, received=turned["inbox"], edge=edge.name, redactor=redactor)
     leaves = contract.leaves(crossing.payload)

@@ -68,6 +68,8 @@ def define(
     unrecorded: Never,
 ) -> Definition:
     """Check a system and freeze it. Raises TopologyInvalid, PolicyInvalid, with every fault found."""
+    if not all(hasattr(topology, part) for part in ("agents", "edges", "fan_outs")):
+        raise TopologyInvalid(name=name, faults=[f"topology={topology!r} is none; give it a Pipeline or a Supervisor"])
     summarisers = _summarisers(topology)
     agents = [*topology.agents, *summarisers]
     edges = all_edges(topology)
@@ -110,6 +112,7 @@ def define(
         entry=entry,
         contracts=contracts,
         unrecorded=hidden,
+        guards_private=compiled is not None and compiled.reads_private,
     )
     return Definition(
         name=name,

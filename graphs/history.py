@@ -18,6 +18,7 @@ from langchain_core.messages.tool import ToolCall, tool_call
 
 from ..agents.handoff import OURS
 from ..contracts.edge import History
+from ..contracts.names import folded, folded_all, spelt
 
 Clean = Callable[[Any], Any]
 """Cuts out of a JSON value what must not cross."""
@@ -151,17 +152,20 @@ def without(value: Any, names: Collection[str]) -> Any:
     What an agent was handed, and what its tools told it, stand in its messages as JSON. A value that is told in prose
     has no name there: it takes a sensitivity or a detector to find it.
     """
-    if not names:
-        return value
+    return _without(value, names, folded_all(names)) if names else value
+
+
+def _without(value: Any, names: Collection[str], known: frozenset[str]) -> Any:
     if isinstance(value, dict):
-        return {k: without(v, names) for k, v in value.items() if k not in names}
+        return {k: _without(v, names, known) for k, v in value.items() if folded(str(k)) not in known}
     if isinstance(value, list):
-        return [without(v, names) for v in value]
-    return _text_without(value, names) if isinstance(value, str) else value
+        return [_without(v, names, known) for v in value]
+    return _text_without(value, names, known) if isinstance(value, str) else value
 
 
-def _text_without(text: str, names: Collection[str]) -> str:
-    if not any(name in text for name in names) and "\\u" not in text:
+def _text_without(text: str, names: Collection[str], known: frozenset[str]) -> str:
+    plain = folded(text)
+    if not any(name in plain for name in known) and "\\u" not in text:
         return text
     out: list[str] = []
     at = tried = 0
@@ -173,13 +177,13 @@ def _text_without(text: str, names: Collection[str]) -> str:
             tried, end = tried + 1, start + 1
             out.append(text[at:end])
         else:
-            kept = without(inner, names)
+            kept = _without(inner, names, known)
             out += [text[at:start], text[start:end] if kept == inner else json.dumps(kept, ensure_ascii=False)]
         at = end
     rest = "".join([*out, text[at:]])
     # What is left of JSON that was cut short: the value behind the name goes, an object or a list with all behind it.
-    named = "|".join(map(re.escape, names))
-    return re.sub(rf'(\\{{0,9}}"(?:{named})\\{{0,9}}"\s*:\s*)(?:{_VALUE})', r"\1null", rest)
+    named = "|".join(map(spelt, names))
+    return re.sub(rf'(\\{{0,9}}"\s*(?:{named})\s*\\{{0,9}}"\s*:\s*)(?:{_VALUE})', r"\1null", rest, flags=re.IGNORECASE)
 
 
 def as_text(messages: Sequence[AnyMessage]) -> list[dict[str, str]]:

@@ -12,7 +12,7 @@ from uuid import uuid4
 import orjson
 from langchain_core.callbacks import BaseCallbackManager
 from langgraph.config import get_config, get_stream_writer
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, is_invalid_resume
 from langgraph.types import Command
 
 from ..agents.agent import Agent, CompiledAgent, Turn
@@ -73,6 +73,10 @@ async def of_run(runs: Runs, run: Run) -> AsyncIterator[None]:
         runs.let_go(run.grounds.run)
         raise
     except Exception as error:
+        if is_invalid_resume(error):  # an answer that fits no question; the question stays open
+            run.settle_abandoned()
+            runs.let_go(run.grounds.run)
+            raise
         status = "out_of_budget" if isinstance(error, BudgetExceeded) else "failed"
         reason = run.knows.text(f"{type(error).__name__}: {error}")
         await runs.end(run, status, reason=reason[:2000])
@@ -102,11 +106,21 @@ def agent_node(agent: CompiledAgent, spec_digest: str, ways: Ways, means: Means)
         run = await runs.attach(state["run"])
         async with of_run(runs, run):
             ns, at = entered(run)
-            activation = Activation(run=run, agent=agent.name, limits=limits, ns=ns)
             run.note(_started(run, who, at, spec_digest, state["inbox"]))
             again = state.get("turned") if state.get("gate") in ("repair", "retry") else None
             before = again if state.get("gate") == "repair" else None
             shown, based = _shared(agent.agent, state.get("shared") or {}, before)
+            since = [*before["since"], before["at"]] if before else []
+            activation = Activation(
+                run=run,
+                agent=agent.name,
+                limits=limits,
+                ns=ns,
+                places=(*since, at),
+                inbox=state["inbox"],
+                crossed=state.get("crossed", ""),
+                shown=shown,
+            )
             with activated(activation):
                 turn = await agent.turn(
                     state["inbox"],
@@ -121,7 +135,7 @@ def agent_node(agent: CompiledAgent, spec_digest: str, ways: Ways, means: Means)
             left = Turned(
                 source=agent.name,
                 at=at,
-                since=[*before["since"], before["at"]] if before else [],
+                since=since,
                 shown=shown,
                 based=based,
                 history=list(state.get("history") or ()) if ways.within else [],

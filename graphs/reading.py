@@ -16,13 +16,14 @@ from typing import Any, NoReturn, cast
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphBubbleUp
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Command, PregelTask, StateSnapshot
+from langgraph.types import Command, Interrupt, PregelTask, StateSnapshot
 
 from ..contracts.contract import Contract
 from ..contracts.edge import START
-from ..contracts.errors import EdgewrightError, ReadRefused
+from ..contracts.errors import EdgewrightError, ReadRefused, ThreadWaiting
 from ..ledger.holds import Holds
 from ..tools.tracing import guard_traces
+from .blocking import blocking
 from .crossing import ADMITTED
 from .inside import place_of, shielded
 from .runs import Runs
@@ -32,6 +33,7 @@ from .tokens import TOKENS, Token
 
 _MODES = frozenset({"values", "updates", "custom", "messages", "tasks", "checkpoints", "debug"})
 _SAVER = "__pregel_checkpointer"
+_ENDED = object()
 _HIDDEN = "hidden: see the ledger"
 
 
@@ -61,6 +63,7 @@ class GovernedGraph(CompiledStateGraph[Any, Any, Any, Any]):
         Raises:
             ReadRefused: for keys of the state that no contract lets out.
             ThreadBusy: another run has the thread, here or in another process.
+            ThreadWaiting: a new request, while the thread waits for a review.
             SystemChanged: the run began under a version of the system that differs too much.
         """
         failed: Exception
@@ -101,8 +104,7 @@ class GovernedGraph(CompiledStateGraph[Any, Any, Any, Any]):
                 await stack.enter_async_context(
                     self.governing.holds.hold(thread, wait=self.governing.wait, nested=True)
                 )
-                if not isinstance(input, Mapping):  # it goes on with what is there
-                    await self._refuse_changed(config)
+                await self._refuse_open(config, thread, new=isinstance(input, Mapping))
             inner = cast("AsyncGenerator[Any, None]", super().astream(input, config, stream_mode=asked, **options))
             async for part in await stack.enter_async_context(aclosing(inner)):
                 mode, data = (part["type"], part["data"]) if version == "v2" else part
@@ -114,12 +116,15 @@ class GovernedGraph(CompiledStateGraph[Any, Any, Any, Any]):
                     else:
                         yield (shown, found) if several else found
 
-    async def _refuse_changed(self, config: RunnableConfig) -> None:
+    async def _refuse_open(self, config: RunnableConfig, thread: str, *, new: bool) -> None:
+        """Refuse to go on with what began under too different a version, and to begin beside an open question."""
         if self._resolve_checkpointer(config) is None:
             return
         state = await super().aget_state(config)
         if (changed := await self.governing.runs.changed(str(state.values.get(RUN, "")))) is not None:
             raise changed
+        if new and state.interrupts:
+            raise ThreadWaiting(thread=thread, open=[_review_of(i) for i in state.interrupts])
 
     def _admitted(self, given: Any) -> Any:
         """A request as it may be stored. Raises ContractViolation: it does not fit, and nothing was begun."""
@@ -152,6 +157,19 @@ class GovernedGraph(CompiledStateGraph[Any, Any, Any, Any]):
             yield mode, _checkpoint(data)
         else:
             yield mode, data
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
+        """`ainvoke`, for code without an event loop."""
+        return blocking(self.ainvoke(input, config, **options))
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
+        """`astream`, for code without an event loop."""
+        parts = cast("AsyncGenerator[Any, None]", self.astream(input, config, **options))
+        try:
+            while (part := blocking(anext(parts, _ENDED))) is not _ENDED:
+                yield part
+        finally:
+            blocking(parts.aclose())
 
     def astream_events(self, *_: Any, **__: Any) -> NoReturn:
         """Refused: LangChain's events show every input and output of every node.
@@ -208,6 +226,11 @@ class GovernedGraph(CompiledStateGraph[Any, Any, Any, Any]):
     async def abulk_update_state(self, config: RunnableConfig, supersteps: Any) -> NoReturn:
         """Refused, as `bulk_update_state`. Raises ThreadBusy, ReadRefused."""
         self.bulk_update_state(config, supersteps)
+
+
+def _review_of(found: Interrupt) -> str:
+    value = found.value.get("id") if isinstance(found.value, Mapping) else None
+    return str(value or found.id)
 
 
 def _public(keys: str | Sequence[str]) -> bool:

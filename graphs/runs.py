@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 import orjson
 
 from ..contracts.digest import canonical
-from ..contracts.errors import LedgerCorrupt, NotFound, SystemChanged
+from ..contracts.errors import LedgerCorrupt, NotFound, RunErased, SystemChanged
 from ..contracts.lock_changes import resumable
 from ..contracts.policy import CompiledPolicy
 from ..contracts.redaction import Redactor
@@ -23,6 +23,7 @@ from ..ledger.records import (
     EffectDone,
     EffectFailed,
     EffectRefused,
+    PayloadsErased,
     ReviewAnswered,
     RunEnded,
     RunResumed,
@@ -30,7 +31,7 @@ from ..ledger.records import (
 )
 from ..ledger.sealing import new_run_key
 from ..ledger.store import status_of
-from ..tools.knowing import Knowledge
+from ..tools.knowing import NOTHING_SHOWN, Knowledge
 from ..tools.run import Grounds, Run
 from .home import Home
 from .standing import Standing
@@ -180,6 +181,8 @@ class Runs:
         if (changed := await self.changed(run_id)) is not None:
             raise changed
         body = await asyncio.to_thread(ledger.exact, run_id, began.request)
+        if body is None and any(isinstance(e.record, PayloadsErased) for e in entries):
+            raise RunErased(run=run_id, thread=began.thread)
         if body is None:
             raise LedgerCorrupt(run=run_id, seq=0, fault="the request it began with is gone")
         request = orjson.loads(body)
@@ -232,6 +235,8 @@ class Runs:
 
         Traces are sent a while after what they tell, so the newest runs that were let go count too.
         """
+        if any(r.knows.overflowed for r in list(self._live.values())) or any(k.overflowed for k in self._late):
+            return [NOTHING_SHOWN]
         before = [*self._admitted, *self._late]
         now = [r.knows for r in list(self._live.values()) if r.knows.known]
         return [self._joined(before, detect=True), *([self._joined(now, detect=False)] if now else ())]

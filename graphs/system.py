@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,13 +20,14 @@ from langgraph.types import Command, Interrupt
 
 from ..contracts.budget import Budget
 from ..contracts.contract import Never
-from ..contracts.errors import NotFound, ReviewInvalid, SystemChanged, ThreadWaiting
+from ..contracts.errors import NotFound, ReviewInvalid, SystemChanged
 from ..contracts.policy import Policy
 from ..contracts.review import ReviewAnswer, ReviewRequest
 from ..contracts.shared import Key
 from ..ledger.holds import Hold
 from ..ledger.store import Ledger
 from ..ledger.transcript import transcript
+from .blocking import blocking
 from .definition import UNRECORDED, build, define
 from .drawing import Drawing, drawing_of, to_mermaid, to_png, to_svg
 from .home import Home
@@ -186,12 +185,7 @@ class System:
         """
         thread = thread or str(uuid4())
         async with self.hold(thread):
-            await self._refuse_waiting(thread)
             return await self._drive({REQUEST: request}, thread, durability, config)
-
-    async def _refuse_waiting(self, thread: str) -> None:
-        if (waiting := await self._standing_of(thread)).reviews:
-            raise ThreadWaiting(thread=thread, open=[r.id for r in waiting.reviews])
 
     async def aresume(
         self,
@@ -267,7 +261,6 @@ class System:
         graph, thread = await self._running(), thread or str(uuid4())
         modes: dict[str, Any] = {"stream_mode": stream_mode, "subgraphs": subgraphs, "durability": durability}
         async with self.hold(thread):
-            await self._refuse_waiting(thread)
             parts = cast("AsyncGenerator[Any, None]", graph.astream({REQUEST: request}, _on(thread, None), **modes))
             async with aclosing(parts):
                 async for part in parts:
@@ -286,11 +279,11 @@ class System:
 
     def run(self, request: Mapping[str, Any], **options: Any) -> RunResult:
         """`arun` for code without an event loop, notebooks included."""
-        return _blocking(self.arun(request, **options))
+        return blocking(self.arun(request, **options))
 
     def resume(self, thread: str, answers: Mapping[str, ReviewAnswer] | None = None, **options: Any) -> RunResult:
         """`aresume` for code without an event loop, notebooks included."""
-        return _blocking(self.aresume(thread, answers, **options))
+        return blocking(self.aresume(thread, answers, **options))
 
     # -- what happened -------------------------------------------------------------------------------------------
 
@@ -345,17 +338,3 @@ def _json(value: Any) -> bytes:
     import orjson
 
     return orjson.dumps(value)
-
-
-_LOOP: asyncio.AbstractEventLoop | None = None
-_LOOP_LOCK = threading.Lock()
-
-
-def _blocking(work: Coroutine[Any, Any, T]) -> T:
-    """Run on one background event loop, which every blocking call of the process shares."""
-    global _LOOP
-    with _LOOP_LOCK:
-        if _LOOP is None:
-            _LOOP = asyncio.new_event_loop()
-            threading.Thread(target=_LOOP.run_forever, name="edgewright-loop", daemon=True).start()
-    return asyncio.run_coroutine_threadsafe(work, _LOOP).result()

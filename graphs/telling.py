@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..contracts.errors import EdgewrightError
+from ..contracts.errors import EdgewrightError, TooMuchToHide
 from ..contracts.redaction import Redactor
 
 _OF_OS = ("strerror", "filename", "filename2")  # what an OSError says, beside its arguments
@@ -23,6 +23,8 @@ def told(error: Exception, redactors: Sequence[Redactor]) -> Exception:
         The same object, changed, or one in its place: of its type for an error of ours, an EdgewrightError for one that
         does not let its words be changed.
     """
+    if isinstance(error, TooMuchToHide):  # then every word would be hidden, and this one quotes nothing
+        return error
     if not any(_quotes(each, redactors) for each in _chain(error)):
         return error
     shown = _without(error, redactors)

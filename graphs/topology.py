@@ -143,6 +143,19 @@ class Pipeline:
     on_violation: OnViolation = field(default_factory=OnViolation)
     history: History = NO_HISTORY
 
+    def __post_init__(self) -> None:
+        needs = f"{len(self.stages)} stages need {len(self.stages) + 1} contracts, not {len(self.contracts)}"
+        stages: Sequence[Any] = self.stages
+        contracts: Sequence[Any] = self.contracts
+        faults = [
+            *([] if self.stages else ["it has no stage; it takes at least one agent"]),
+            *([needs] if self.stages and len(self.contracts) != len(self.stages) + 1 else []),
+            *(f"stage {i} is {s!r}, not an Agent" for i, s in enumerate(stages) if not isinstance(s, Agent)),
+            *(f"contract {i} is {c!r}, no Contract" for i, c in enumerate(contracts) if not isinstance(c, Contract)),
+        ]
+        if faults:
+            raise TopologyInvalid(name="pipeline", faults=faults)
+
     @property
     def agents(self) -> Sequence[Agent]:
         """The stages, in order."""
@@ -151,11 +164,6 @@ class Pipeline:
     @property
     def edges(self) -> Sequence[Edge]:
         """start → first → … → last → end."""
-        if len(self.contracts) != len(self.stages) + 1:
-            raise TopologyInvalid(
-                name="pipeline",
-                faults=[f"{len(self.stages)} stages need {len(self.stages) + 1} contracts, not {len(self.contracts)}"],
-            )
         names = [START, *(s.name for s in self.stages), END]
         return tuple(
             Edge(

@@ -219,7 +219,10 @@ class ReplyReused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallJudged:
-    """A tool call was judged: `allow`, `deny` or `ask`, by which rules, under which policy, knowing which facts."""
+    """A tool call was judged: `allow`, `deny` or `ask`, by which rules, under which policy, knowing which facts.
+
+    `labels` are (integrity, sensitivity) by argument.
+    """
 
     kind: ClassVar[str] = "call.judged"
     at: str
@@ -232,6 +235,7 @@ class CallJudged:
     reasons: list[str]
     policy_digest: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

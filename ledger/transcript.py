@@ -200,6 +200,7 @@ class _Teller:
         tones: Mapping[str, Tone] = {"allow": "tool", "ask": "review"}
         facts = [
             ("arguments", self._content(r.arguments)),
+            ("from", ", ".join(f"{name}: {label[0]}" for name, label in r.labels.items())),
             ("facts", orjson.dumps(dict(r.facts)).decode() if r.facts else ""),
             ("rules", ", ".join(r.rules)),
             ("because", "; ".join(r.reasons)),

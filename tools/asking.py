@@ -11,6 +11,7 @@ from ..contracts.review import AskingRule, ReviewAnswer, ReviewRequest, binding_
 from ..contracts.verdict import Rule
 from ..ledger.entry import Draft
 from ..ledger.records import CallJudged, ReviewAnswered, ReviewAsked
+from .provenance import provenance_of
 from .steps import AskPerson, Call, Load, Step, Write
 
 OUTCOME_UNKNOWN = Rule(id="effect.unknown", approver="operator", reason="a crash hid whether this happened")
@@ -69,6 +70,7 @@ def asked_person(
             tool=call.spec.name,
             arguments=run.knows.cleaned(dict(arguments)),
             facts=run.knows.cleaned(dict(facts)),
+            provenance={n: label.integrity for n, label in provenance_of(call, arguments).labels.items()},
             rules=tuple(AskingRule(id=r.id, approver=r.approver, reason=r.reason) for r in rules),
             binding=binding,
         ),

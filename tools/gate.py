@@ -40,6 +40,7 @@ from ..ledger.shared import State
 from .asking import OUTCOME_UNKNOWN, asked_person, first_question, open_question, rejection
 from .effects import Known, Unknown, standing
 from .function import MAX_ARGUMENTS
+from .provenance import provenance_of
 from .records import begun, in_doubt, is_stale, looked, read_drafts, settling
 from .steps import Call, Execute, Load, LookUp, Note, Probe, Step, Steps, Write
 
@@ -185,6 +186,7 @@ def _evaluated(
         except Exception as error:  # noqa: BLE001 - an error is never permission
             reason = f"a fact could not be looked up: {type(error).__name__}: {error}"
             return {}, Deny(rules=(Rule(id="facts.error"),), reasons=(reason,)), None
+    provenance = provenance_of(call, arguments)
     verdict = run.grounds.policy.judge(
         PolicyCall(
             agent=call.activation.agent,
@@ -196,6 +198,9 @@ def _evaluated(
             calls=len(run.judged),
             done=frozenset(run.done),
             approvals=approvals,
+            tainted=provenance.tainted,
+            private=provenance.private,
+            tenant=run.grounds.tenant,
         )
     )
     return dict(facts or {}), verdict, based
@@ -223,6 +228,7 @@ def _record(call: Call, arguments: Mapping[str, Any], facts: Mapping[str, Any], 
         else [r.reason for r in verdict.rules if r.reason],
         policy_digest=run.grounds.policy.digest if run.grounds.policy else "",
         facts=run.knows.cleaned(facts),
+        labels=provenance_of(call, arguments).as_json(),
     )
     yield Note(drafts=(Draft(record=record, key=f"judged:{call.at}:{said}:{body[0][:16]}", payloads=(body,)),))
 

@@ -14,17 +14,34 @@ from typing import Any
 from ..contracts.digest import canonical, digest_bytes
 from ..contracts.flow import Sources
 from ..contracts.labels import SENSITIVITIES, Integrity, Label, Leaf, Sensitivity
-from ..contracts.redaction import Redactor
+from ..contracts.redaction import Finding, Redactor
 from ..contracts.tool import ToolSpec
 from ..ledger.entry import Payload
 from ..ledger.sealing import keyed, payload
 
 HISTORY = "*"
 """Where the label of messages that crossed is kept, beside those of the fields."""
-MAX_KNOWN = 1024
-"""How many sensitive values of one run are looked for; the oldest are kept."""
+MAX_KNOWN = 20_000
+"""How many sensitive values of one run are looked for. A run with more lets nothing cross, and shows nothing."""
+WITHHELD = "withheld: the run holds more sensitive values than can be looked for"
 MAX_KEPT = 64
 _MIN_KNOWN = 4
+
+
+class _NothingShown(Redactor):
+    """Shows nothing of any value, where what must not be shown cannot be told from the rest."""
+
+    def clean(self, value: Any) -> tuple[Any, list[Finding]]:
+        """A mark in the place of the whole value."""
+        shown: Any = {"withheld": WITHHELD} if isinstance(value, Mapping) else WITHHELD
+        return shown, [Finding("", "withheld")]
+
+    def text(self, text: str, path: str = "") -> tuple[str, list[Finding]]:
+        """A mark in the place of the whole text."""
+        return WITHHELD, [Finding(path, "withheld")]
+
+
+NOTHING_SHOWN = _NothingShown()
 
 
 @dataclass(slots=True)
@@ -45,8 +62,11 @@ class Knowledge:
     key: bytes = b""
     labels: dict[str, dict[str, Label]] = field(default_factory=dict)
     known: dict[str, Sensitivity] = field(default_factory=dict)
+    overflowed: bool = False
     _seen: list[tuple[str, Any, Label]] = field(default_factory=list)
+    _sources: dict[tuple[str, ...], tuple[Sources, int]] = field(default_factory=dict)
     _made: Redactor | None = None
+    _finder: Redactor | None = None
     # What crosses is written down where it crosses, where it is taken and where it is answered: judged once.
     _kept: dict[bytes, Payload] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -67,16 +87,22 @@ class Knowledge:
 
     def sources(self, places: Sequence[str], payload: Mapping[str, Any], crossing: str) -> Sources:
         """What an agent had read in the tries of its turn at `places`: what crossed to it, what its tools told it."""
-        found, labels = Sources(), self.labels.get(crossing, {})
-        found.read_fields(payload, labels)
-        if (history := labels.get(HISTORY)) is not None:
-            found.context = found.context.joined(history)
         with self._lock:
+            known = self._sources.get(key := (*places, crossing))
+            if known is None:
+                found, labels = Sources(), self.labels.get(crossing, {})
+                found.read_fields(payload, labels)
+                if (history := labels.get(HISTORY)) is not None:
+                    found.context = found.context.joined(history)
+                known = self._sources[key] = (found, 0)
+            # Each output is read once: a turn asks before every call, and its outputs may be megabytes.
+            found, upto = known
             within = tuple(f"{at}{mark}" for at in places for mark in "#/")
-            seen = [(v, label) for place, v, label in self._seen if place.startswith(within)]
-        for value, label in seen:
-            found.read(value, label)
-        return found
+            for place, value, label in self._seen[upto:]:
+                if place.startswith(within):
+                    found.read(value, label)
+            self._sources[key] = found, len(self._seen)
+            return found
 
     # -- sensitive values ----------------------------------------------------------------------------------------
 
@@ -100,16 +126,36 @@ class Knowledge:
             with self._lock:
                 known = self.known.get(text)
                 higher = known is None or SENSITIVITIES.index(level) > SENSITIVITIES.index(known)
-                if len(text) >= _MIN_KNOWN and higher and (known or len(self.known) < MAX_KNOWN):
-                    self.known[text] = level
-                    self._made = None
+                if len(text) < _MIN_KNOWN or not higher:
+                    return
+                if known is None and len(self.known) >= MAX_KNOWN:
+                    self.overflowed = True
                     self._kept.clear()
+                else:
+                    self.known[text] = level
+                    self._made = self._finder = None
+                    self._kept.clear()
+
+    def level_in(self, value: Any) -> Sensitivity:
+        """The highest sensitivity of the run's sensitive values that stand in a value; "public" where none does."""
+        if self.overflowed:
+            return "secret"
+        with self._lock:
+            if not self.known:
+                return "public"
+            if self._finder is None:
+                self._finder = Redactor((), dict(self.known))
+            finder = self._finder
+        found: list[Sensitivity] = [level for level in SENSITIVITIES for f in finder.clean(value)[1] if f.rule == level]
+        return max(found, key=SENSITIVITIES.index, default="public")
 
     # -- writing down --------------------------------------------------------------------------------------------
 
     def redacts(self) -> Redactor:
         """What cuts out of a text what no reader of the run may see."""
         with self._lock:
+            if self.overflowed:
+                return NOTHING_SHOWN
             if self._made is None:
                 self._made = self.redactor(dict(self.known))
             return self._made
@@ -135,7 +181,7 @@ class Knowledge:
         exact = canonical(value)
         found = self._kept.get(exact)
         if found is None:
-            if clean:
+            if clean and not self.overflowed:
                 found = Payload(digest_bytes(exact), exact)
             elif self.key:
                 found = payload(value, key=self.key, cleaned=self.cleaned(value))

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from ..contracts.budget import Amounts, Budget, Meter
 from ..contracts.errors import BudgetExceeded, NotFound
+from ..contracts.flow import Sources
 from ..contracts.labels import Label
 from ..contracts.policy import CompiledPolicy
 from ..contracts.tool import ToolSpec
@@ -261,12 +262,29 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activation:
-    """An agent's turn inside a run: who acts, under which limits, in which checkpoint namespace."""
+    """An agent's turn inside a run: who acts, under which limits, in which checkpoint namespace.
+
+    `places` are the positions of the turn and of the tries before it; `inbox` is what had crossed to it, as `crossed`
+    on the ledger; `shown` are the shared keys that it was shown. A turn without places had read what nobody knows.
+    """
 
     run: Run
     agent: str
     limits: Budget
     ns: str
+    places: tuple[str, ...] = ()
+    inbox: Mapping[str, Any] = field(default_factory=dict)
+    crossed: str = ""
+    shown: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def sources(self) -> Sources | None:
+        """What the agent has read so far; None where that is not known."""
+        if not self.places:
+            return None
+        found = self.run.knows.sources(self.places, self.inbox, self.crossed)
+        for held in self.shown.values():
+            found.read(held["value"], Label.from_json(held["label"]))
+        return found
 
 
 _ACTIVE: ContextVar[Activation | None] = ContextVar("edgewright_activation", default=None)

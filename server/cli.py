@@ -25,7 +25,7 @@ from ..graphs.system import RunResult, System
 from ..ledger.entry import verify
 from ..ledger.store import Ledger
 from ..ledger.transcript import find_run, plain, transcript
-from . import locks, show
+from . import locks, policies, show
 from .project import Served, load_all, load_served
 from .settings import Settings
 
@@ -37,6 +37,7 @@ HERE = Path()
 
 
 locks.register(app)
+policies.register(app)
 
 
 def main() -> None:
@@ -175,6 +176,9 @@ def _shown(system: str, result: RunResult) -> None:
         asked = orjson.dumps(review.arguments).decode()
         out.print(plain(f"review {review.id}: {review.agent} wants {review.tool or review.edge} {asked}"), markup=False)
         out.print(plain(f"  because {why}"), markup=False)
+        if review.provenance:
+            came = ", ".join(f"{name}: {whose}" for name, whose in review.provenance.items())
+            out.print(plain(f"  from {came}"), markup=False)
         if review.facts:
             out.print(plain(f"  knowing {orjson.dumps(review.facts).decode()}"), markup=False)
         command = f"edgewright run {system} --thread {result.thread} --answer {review.id}=approve:REASON"

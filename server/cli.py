@@ -23,6 +23,7 @@ from ..graphs.drawing import drawing_of, to_mermaid, to_png, to_svg
 from ..graphs.home import FILE, Home
 from ..graphs.system import RunResult, System
 from ..ledger.entry import verify
+from ..ledger.journal import effects_of
 from ..ledger.store import Ledger
 from ..ledger.transcript import find_run, plain, transcript
 from . import locks, policies, show
@@ -208,6 +209,31 @@ def explain(
     finally:
         close()
     if fault:
+        raise typer.Exit(1)
+
+
+@app.command()
+def effects(
+    run: Annotated[str, typer.Argument(help="A run's id, its first characters, a thread's id, or 'last'.")],
+    json: Json = False,
+) -> None:
+    """List what one run did to the world; exit 1 if it is not known of any effect whether it happened."""
+    ledger, chosen, close = _found(run)
+    try:
+        found = effects_of(ledger.entries(chosen))
+
+        def content(ref: str) -> str:
+            body = ledger.payload(chosen, ref) if ref else None
+            return body.decode(errors="replace") if body is not None else ""
+
+        told = [(effect, content(effect.arguments), content(effect.outcome) or effect.said) for effect in found]
+    finally:
+        close()
+    if json:
+        _json({"run": chosen, "effects": [{**asdict(e), "arguments": a, "outcome": o} for e, a, o in told]})
+    else:
+        out.print(show.effects(chosen, told))
+    if any(not effect.certain for effect in found):
         raise typer.Exit(1)
 
 

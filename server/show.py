@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ..contracts.errors import EdgewrightError
 from ..ledger.entry import Entry
+from ..ledger.journal import Effect, Status
 from ..ledger.records import ModelSettled, RunEnded, RunStarted
 from ..ledger.transcript import CUT, Scene, Tone, amounts, plain
 
@@ -37,6 +38,35 @@ _MARKS: dict[Tone, str] = {
     "bad": "✗",
     "quiet": "·",
 }
+
+
+_EFFECTS: dict[Status, tuple[str, str]] = {
+    "done": ("✓ done", "green"),
+    "refused": ("· refused", "dim"),
+    "failed": ("✗ failed", "red"),
+    "unknown": ("? unknown", "bold yellow"),
+    "intended": ("? no outcome", "bold yellow"),
+}
+
+
+def effects(run: str, told: Sequence[tuple[Effect, str, str]]) -> RenderableType:
+    """The effects of a run, each with its arguments and its outcome (or why there is none)."""
+    if not told:
+        return Text(f"run {run} did nothing to the world")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("effect", "tool", "arguments", "outcome", "at"):
+        table.add_column(heading, overflow="fold")
+    for effect, arguments, outcome in told:
+        mark, style = _EFFECTS[effect.status]
+        again = f" (given back {effect.reused}x)" if effect.reused else ""
+        table.add_row(
+            Text(mark, style),
+            Text(plain(effect.tool)),
+            Text(plain(arguments, cut=CUT)),
+            Text(plain(outcome + again, cut=CUT)),
+            Text(plain(effect.at), "dim"),
+        )
+    return table
 
 
 def story(scenes: Sequence[Scene], *, full: bool = False) -> RenderableType:

@@ -171,6 +171,11 @@ def test_a_run_is_explained_afterwards(run: Run, home: Path) -> None:
     code, out, _ = run("explain", "last", "--json")
     assert json.loads(out)["run"] == result["run"]
     assert json.loads(out)["fault"] == ""
+    code, out, _ = run("effects", "last", "--json")
+    [effect] = json.loads(out)["effects"]
+    assert (code, effect["tool"], effect["status"]) == (0, "reset_access", "done")
+    code, out, _ = run("effects", result["run"][:8])
+    assert (code, "✓ done" in out, "reset_access" in out) == (0, True, True)
 
 
 def test_a_review_is_shown_and_answered(run: Run, home: Path) -> None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..contracts.digest import digest_text
 from ..contracts.lock import lock, lock_of
 from ..contracts.policy import CompiledPolicy
 from .definition import Definition
 
-if TYPE_CHECKING:
-    from .system import System
+
+class Defined(Protocol):
+    """A system, as far as a lock knows it."""
+
+    @property
+    def definition(self) -> Definition:
+        """What it was built from."""
+        ...
 
 
-def lock_of_system(system: System) -> dict[str, Any]:
+def lock_of_system(system: Defined) -> dict[str, Any]:
     """One system as a lock holds it: plain JSON, made of what the system was built from."""
     return lock_of_definition(system.definition)
 
@@ -38,7 +44,7 @@ def lock_of_definition(found: Definition) -> dict[str, Any]:
     )
 
 
-def lock_of_systems(systems: Mapping[str, System]) -> dict[str, Any]:
+def lock_of_systems(systems: Mapping[str, Defined]) -> dict[str, Any]:
     """The lock of a project: its systems, by the names that the project gives them."""
     return lock({name: lock_of_system(system) for name, system in systems.items()})
 

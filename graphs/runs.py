@@ -263,14 +263,14 @@ class Runs:
 
         Messages, models and other objects are looked through as JSON, and told as such if something is cut out.
         """
-        live = list(self._live.values())
-        runs = [r for r in live if r.grounds.thread == thread] or live
+        runs = [r for r in list(self._live.values()) if r.grounds.thread == thread]
         try:
             plain = orjson.loads(orjson.dumps(value, default=_unpacked, option=orjson.OPT_NON_STR_KEYS))
         except TypeError:
             plain = repr(value)
         cleaned = plain
-        for redactor in [r.knows.redacts() for r in runs] or [self._standing.recorded({})]:
+        # Its run may have ended, or failed, before its reader takes what it had told.
+        for redactor in [r.knows.redacts() for r in runs] or self.redactors():
             cleaned = redactor.clean(cleaned)[0]
         return value if cleaned == plain else cleaned
 

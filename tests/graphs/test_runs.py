@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import pytest
+from edgewright import Agent, Contract, Never, Pipeline, Sensitive, System
 from edgewright.ledger.records import RunResumed, RunStarted
+from pydantic import BaseModel
 from support.systems import of_kind, with_code
 
 
@@ -28,3 +30,24 @@ async def test_a_run_of_which_only_its_beginning_is_on_record_is_gone_on_with(do
     assert len(of_kind(second, run, RunStarted)) == len(of_kind(second, run, RunResumed)) == 1
     assert len(second.ledger.runs()) == 1
     second.close()
+
+
+async def test_what_a_run_had_told_is_cut_after_it_has_ended_too() -> None:
+    class Named(BaseModel):
+        text: str
+        name: Annotated[str, Sensitive("personal")]
+
+    class Told(BaseModel):
+        text: str
+
+    async def answers(_: dict[str, Any]) -> dict[str, str]:
+        return {"text": "done"}
+
+    never = Never(sensitivities=["personal"])
+    stages = [Agent("worker", version=1, function=answers)]
+    contracts = [Contract(Named, version=1), Contract(Told, version=1, never=never)]
+    system = System("desk", version=1, topology=Pipeline(stages=stages, contracts=contracts))
+    await system.arun({"text": "go", "name": "Ada Lovelace"}, thread="t")
+    assert system._runs._live == {}
+    for thread in ("t", "another"):
+        assert system._runs.cleaned(thread, {"said": "it is Ada Lovelace"}) == {"said": "it is [personal]"}

@@ -208,35 +208,3 @@ def declare_detector(detector: Detector) -> Detector:
         raise DetectorInvalid(name=str(name), faults=faults)
     DETECTORS[detector.name] = detector
     return detector
-
-
-def redact(value: Any, names: tuple[str, ...], path: str = "") -> tuple[Any, list[tuple[str, str]]]:
-    """Replace what the detectors find in every string of a JSON value, keys included, by `[name]`.
-
-    Returns the new value and the findings as (path, detector) pairs.
-    """
-    found: list[tuple[str, str]] = []
-    if isinstance(value, str):
-        for name in names:
-            for start, end in sorted(DETECTORS[name].spans(value), reverse=True):
-                value = f"{value[:start]}[{name}]{value[end:]}"
-                found.append((path, name))
-        return value, found
-    if isinstance(value, dict):
-        out: dict[str, Any] = {}
-        for key, item in value.items():
-            here = f"{path}.{shown(key)}" if path else shown(key)
-            clean, in_key = redact(key, names, here)
-            while clean in out:
-                clean += "'"  # two redacted keys are still two
-            out[clean], more = redact(item, names, here)
-            found += [*in_key, *more]
-        return out, found
-    if isinstance(value, list):
-        items = []
-        for index, item in enumerate(value):
-            new, more = redact(item, names, f"{path}[{index}]")
-            items.append(new)
-            found += more
-        return items, found
-    return value, found

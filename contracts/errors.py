@@ -29,7 +29,7 @@ The hierarchy::
     │   │   ├── RecordConflict   it changed since it was read
     │   │   └── RecordUnknown    nobody knows whether another effect changed it
     │   ├── TooMuchToHide
-    │   ├── AsyncOnly            a hand-made graph with contracts was called in a blocking way
+    │   ├── BlocksItself         a blocking call on the loop that would do its work
     │   └── ReadRefused          what a reader asks for would show what no contract lets pass
     ├── ToolRefusal              a tool's own business refusal; nothing was done
     ├── ToolFailed               a tool raised
@@ -304,16 +304,13 @@ class ReadRefused(GateError):
         super().__init__(what=what, remedy=remedy)
 
 
-class AsyncOnly(GateError):
-    """A hand-made graph with contracts was called in a blocking way. Facts: `graph`, `call`, `instead`."""
+class BlocksItself(GateError):
+    """A blocking call was made on the event loop that would have to do its work."""
 
-    template = (
-        "graph {graph!r} has contracts, whose nodes are async: {call}() is refused; await {instead}(), "
-        "from code without an event loop by asyncio.run"
-    )
+    template = "a blocking call inside the code that it waits for would wait for ever; await the async form instead"
 
-    def __init__(self, *, graph: str, call: str, instead: str) -> None:
-        super().__init__(graph=graph, call=call, instead=instead)
+    def __init__(self) -> None:
+        super().__init__()
 
 
 class RecordRefusal(GateError):

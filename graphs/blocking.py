@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Iterator
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from ..contracts.errors import BlocksItself
 
 T = TypeVar("T")
 _LOOP: asyncio.AbstractEventLoop | None = None
 _LOCK = threading.Lock()
+_ENDED = object()
 
 
 def blocking(work: Awaitable[T]) -> T:
-    """What `work` gives, or the error that it raises. Never call it on that loop itself: it would wait for itself."""
+    """What `work` gives, or the error that it raises.
+
+    Raises:
+        BlocksItself: called on the very loop that would do the work.
+    """
     global _LOOP
+    with suppress(RuntimeError):
+        if asyncio.get_running_loop() is _LOOP:
+            if inspect.iscoroutine(work):
+                work.close()
+            raise BlocksItself
     with _LOCK:
         if _LOOP is None:
             _LOOP = asyncio.new_event_loop()
@@ -24,3 +38,12 @@ def blocking(work: Awaitable[T]) -> T:
         return await work
 
     return asyncio.run_coroutine_threadsafe(awaited(), _LOOP).result()
+
+
+def blocking_stream(parts: AsyncGenerator[Any, None]) -> Iterator[Any]:
+    """What an async generator yields; it is closed with its reader. Raises BlocksItself."""
+    try:
+        while (part := blocking(anext(parts, _ENDED))) is not _ENDED:
+            yield part
+    finally:
+        blocking(parts.aclose())

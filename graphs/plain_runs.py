@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import orjson
@@ -28,10 +28,11 @@ from ..contracts.budget import Budget
 from ..contracts.contract import Contract, Never
 from ..contracts.digest import digest
 from ..contracts.edge import END, Edge
-from ..contracts.errors import AsyncOnly, BudgetExceeded, LedgerError, RunErased, TopologyInvalid
+from ..contracts.errors import BudgetExceeded, LedgerError, RunErased, TopologyInvalid
 from ..ledger.records import ContractPassed, RunEnded
 from ..ledger.store import status_of
 from ..tools.run import Run
+from .blocking import blocking, blocking_stream
 from .definition import UNRECORDED, joined
 from .home import Home
 from .inside import place_of
@@ -279,21 +280,13 @@ class ContractedGraph(CompiledStateGraph[Any, Any, Any, Any]):
         else:
             await invocation.ended("failed", "it waits for an answer, and without a checkpointer none can reach it")
 
-    def stream(self, *_: Any, **__: Any) -> NoReturn:
-        """Refused: contract nodes are async, for they wait for the ledger.
+    def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
+        """`astream`, for code without an event loop: contract nodes are async, for they wait for the ledger."""
+        return blocking_stream(cast("AsyncGenerator[Any, None]", self.astream(input, config, **options)))
 
-        Raises:
-            AsyncOnly: always.
-        """
-        raise AsyncOnly(graph=self.desk.name, call="stream", instead="astream")
-
-    def invoke(self, *_: Any, **__: Any) -> NoReturn:
-        """Refused, as `stream`.
-
-        Raises:
-            AsyncOnly: always.
-        """
-        raise AsyncOnly(graph=self.desk.name, call="invoke", instead="ainvoke")
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
+        """`ainvoke`, for code without an event loop."""
+        return blocking(self.ainvoke(input, config, **options))
 
 
 def compile_contracted(graph: AnyGraph, desk: Desk, faults: Callable[[AnyGraph, Desk], list[str]]) -> None:

@@ -23,7 +23,7 @@ from ..contracts.edge import START
 from ..contracts.errors import EdgewrightError, ReadRefused, ThreadWaiting
 from ..ledger.holds import Holds
 from ..tools.tracing import guard_traces
-from .blocking import blocking
+from .blocking import blocking, blocking_stream
 from .crossing import ADMITTED
 from .inside import place_of, shielded
 from .runs import Runs
@@ -33,7 +33,6 @@ from .tokens import TOKENS, Token
 
 _MODES = frozenset({"values", "updates", "custom", "messages", "tasks", "checkpoints", "debug"})
 _SAVER = "__pregel_checkpointer"
-_ENDED = object()
 _HIDDEN = "hidden: see the ledger"
 
 
@@ -164,12 +163,7 @@ class GovernedGraph(CompiledStateGraph[Any, Any, Any, Any]):
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
         """`astream`, for code without an event loop."""
-        parts = cast("AsyncGenerator[Any, None]", self.astream(input, config, **options))
-        try:
-            while (part := blocking(anext(parts, _ENDED))) is not _ENDED:
-                yield part
-        finally:
-            blocking(parts.aclose())
+        return blocking_stream(cast("AsyncGenerator[Any, None]", self.astream(input, config, **options)))
 
     def astream_events(self, *_: Any, **__: Any) -> NoReturn:
         """Refused: LangChain's events show every input and output of every node.

@@ -22,7 +22,6 @@ from ..contracts.errors import (
     ToolFailed,
     ToolRefusal,
 )
-from ..contracts.labels import Integrity, Label
 from ..contracts.policy import PolicyCall
 from ..contracts.review import ReviewAnswer
 from ..contracts.verdict import Allow, Ask, Deny, Rule, Verdict
@@ -87,10 +86,10 @@ def _known(call: Call, found: Known) -> Steps:
     match found.outcome:
         case EffectDone(outcome=held):
             value = yield Load(digest=held)
-            _told(call, value)
+            call.activation.run.knows.told(call.at, value, call.spec)
             return value
         case EffectRefused(reason=reason):
-            _told(call, reason)
+            call.activation.run.knows.told(call.at, reason, call.spec)
             raise ToolRefusal(reason)
         case EffectFailed(error=error, unknown=unknown):
             raise ToolFailed(tool=call.spec.name, error=error, unknown=unknown)
@@ -211,7 +210,8 @@ def _record(call: Call, arguments: Mapping[str, Any], facts: Mapping[str, Any], 
     try:
         body = run.knows.kept(dict(arguments))
     except TypeError:
-        body = run.knows.kept({"unreadable": repr(arguments)[:2000]})
+        said = repr(arguments)  # whole or not at all: half of what must not be seen would not be found
+        body = run.knows.kept({"unreadable": said if len(said) <= MAX_ARGUMENTS else "too large"})
     if (size := len(body.exact or body.body)) > MAX_ARGUMENTS:
         body = run.knows.kept({"too_large": size, "digest": body.ref})
     said = type(verdict).__name__.lower()
@@ -271,7 +271,7 @@ def _executed(call: Call, arguments: Mapping[str, Any], *, intend: bool = True, 
     try:
         value = yield Execute(arguments=arguments)
     except ToolRefusal as refusal:
-        _told(call, str(refusal))
+        call.activation.run.knows.told(call.at, str(refusal), call.spec)
         record = EffectRefused(effect=call.at, tool=spec.name, reason=run.knows.text(str(refusal)))
         free = settling(call, arguments, changed=False)
         yield Write(drafts=(Draft(record=record, key=f"outcome:{call.at}"), *free))
@@ -282,7 +282,7 @@ def _executed(call: Call, arguments: Mapping[str, Any], *, intend: bool = True, 
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         if unknown:
             text += " (it is not known whether it happened; do not call it again)"
-        _told(call, text)
+        call.activation.run.knows.told(call.at, text, call.spec)
         failed = EffectFailed(effect=call.at, tool=spec.name, error=run.knows.text(text), unknown=unknown)
         key = None if unknown else f"outcome:{call.at}"
         yield Write(drafts=(Draft(record=failed, key=key, shared=in_doubt(call, arguments)),))
@@ -290,16 +290,8 @@ def _executed(call: Call, arguments: Mapping[str, Any], *, intend: bool = True, 
     return (yield from _done(call, arguments, value, time.perf_counter() - began, read))
 
 
-def _told(call: Call, value: Any) -> None:
-    """What a tool tells has its label from now on, errors included: it colours what the agent writes next."""
-    knows, spec = call.activation.run.knows, call.spec
-    knows.learn_value(value, spec.sensitivity)
-    believed: Integrity = "trusted" if spec.output == "trusted" else "untrusted"
-    knows.observe(call.at, value, Label(believed, spec.sensitivity))
-
-
 def _done(call: Call, arguments: Mapping[str, Any], value: Any, seconds: float, read: State | None = None) -> Steps:
-    _told(call, value)
+    call.activation.run.knows.told(call.at, value, call.spec)
     body = call.activation.run.knows.kept(value)
     record = EffectDone(
         effect=call.at,

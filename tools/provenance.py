@@ -48,7 +48,7 @@ def provenance_of(call: Call, arguments: Mapping[str, Any]) -> Provenance:
         if name not in properties:  # it is refused, and its name may be anything
             continue
         closed = spec.effect != "irreversible" and is_closed(properties.get(name), defs)
-        label = label_value(value, sources, closed=closed, level="public")
+        label = label_value(value, sources, closed=closed, level="internal")
         held = activation.run.knows.level_in(value)
         found[name] = Label(label.integrity, _higher(label.sensitivity, held))
     return Provenance(labels=found)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from edgewright.contracts import detectors
-from edgewright.contracts.detectors import DETECTORS, GROUPS, card_numbers, declare_detector, expand, redact, shown
+from edgewright.contracts.detectors import DETECTORS, GROUPS, card_numbers, declare_detector, expand, shown
 from edgewright.contracts.errors import DetectorInvalid
 from edgewright.contracts.personal import Phone
 from edgewright.contracts.redaction import Redactor
@@ -34,7 +34,7 @@ def _check(digits: str) -> str:
 
 
 def _redacted(text: str) -> str:
-    new, _ = redact(text, ("card_number",))
+    new, _ = Redactor(("card_number",)).clean(text)
     assert isinstance(new, str)
     return new
 
@@ -134,19 +134,19 @@ def test_spans_are_in_order_apart_and_inside_the_text(text: str) -> None:
 
 def test_redaction_goes_into_lists_mappings_and_keys_and_says_where() -> None:
     value = {"a": [{"note": f"x {CARD}"}], CARD: 1, f"{CARD} {CARD}": 2, "plain": 3}
-    new, found = redact(value, ("card_number",))
+    new, found = Redactor(("card_number",)).clean(value)
     assert new == {"a": [{"note": "x [card_number]"}], "[card_number]": 1, "[card_number] [card_number]": 2, "plain": 3}
     assert ("a[0].note", "card_number") in found
     assert CARD not in repr(found)
 
 
 def test_two_keys_that_redact_alike_are_still_two() -> None:
-    new, _ = redact({CARD: 1, "5555555555554444": 2}, ("card_number",))
+    new, _ = Redactor(("card_number",)).clean({CARD: 1, "5555555555554444": 2})
     assert sorted(new.values()) == [1, 2]
 
 
 def test_without_detectors_nothing_is_redacted() -> None:
-    assert redact({"a": CARD}, ()) == ({"a": CARD}, [])
+    assert Redactor(()).clean({"a": CARD}) == ({"a": CARD}, [])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from edgewright import Call, System
-from edgewright.contracts.errors import ContractViolation, ReadRefused, RunErased, ThreadWaiting
+from edgewright.contracts.errors import BlocksItself, ContractViolation, ReadRefused, RunErased, ThreadWaiting
 from edgewright.ledger.records import RunEnded
 from langgraph.types import Command
 from pydantic import ValidationError
@@ -32,6 +32,16 @@ def test_a_graph_is_invoked_and_streamed_without_an_event_loop() -> None:
         graph.invoke({"request": {"text": 7}})
     with pytest.raises(ReadRefused):
         list(graph.stream({"request": {"text": "go"}}, output_keys="inbox"))
+
+
+def test_a_blocking_call_inside_what_it_waits_for_is_refused() -> None:
+    inner = with_code(_answers)
+
+    async def asks(_: dict[str, Any]) -> dict[str, str]:
+        return {"text": str(inner.run({"text": "go"}).output)}
+
+    with pytest.raises(BlocksItself, match="await"):
+        with_code(asks).run({"text": "go"})
 
 
 def test_a_stream_that_is_left_lets_its_thread_go() -> None:

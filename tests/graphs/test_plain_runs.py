@@ -11,7 +11,7 @@ from typing import Annotated, Any, cast
 
 import pytest
 from edgewright import Contract, OnViolation, contract_edge
-from edgewright.contracts.errors import AsyncOnly, ContractViolation, TopologyInvalid
+from edgewright.contracts.errors import ContractViolation, TopologyInvalid
 from edgewright.graphs.plain_edge import ledger_of
 from edgewright.graphs.plain_runs import DESKS
 from edgewright.ledger.records import RunEnded
@@ -52,7 +52,8 @@ def line(behind: Callable[[Any], Any] | None = None, *, home: Path | None = None
     """a → contract → b, and no contract at the end."""
     graph: Graph = StateGraph(State)
     graph.add_node("a", lambda state: {"x": state["x"]})
-    graph.add_node("b", behind or (lambda state: {"z": [state["x"]]}))
+    node: Any = behind or (lambda state: {"z": [state["x"]]})
+    graph.add_node("b", node)
     graph.add_edge(START, "a")
     contract_edge(graph, "a", "b", ONE, home=home, **options)
     return graph
@@ -265,11 +266,12 @@ async def test_a_copy_with_another_config_is_governed_too() -> None:
     assert statuses(graph) == ["completed"]
 
 
-@pytest.mark.parametrize("call", ["invoke", "stream"])
-def test_a_blocking_call_is_refused_and_the_other_named(call: str) -> None:
-    with pytest.raises(AsyncOnly, match=f"a{call}") as refused:
-        getattr(line().compile(), call)({"x": "1"})
-    assert (refused.value.graph, refused.value.call) == ("State", call)
+def test_a_graph_is_invoked_and_streamed_without_an_event_loop() -> None:
+    graph = line()
+    compiled = graph.compile()
+    last = list(compiled.stream({"x": "1"}, stream_mode="values"))[-1]
+    assert compiled.invoke({"x": "1"})["x"] == last["x"] == "1"
+    assert statuses(graph) == ["completed", "completed"]
 
 
 async def test_a_graph_compiled_round_its_contracts_does_not_run() -> None:

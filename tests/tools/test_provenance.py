@@ -92,7 +92,7 @@ async def test_after_untrusted_text_no_target_is_believed_in_whatever_encoding(a
     assert isinstance(found.error, CallDenied)
     assert found.error.rules == ("tainted",)
     assert sent == []
-    assert judged(found, "transfer")[0].labels["account"] == ["untrusted", "public"]
+    assert judged(found, "transfer")[0].labels["account"] == ["untrusted", "internal"]
 
 
 async def test_a_target_that_a_trusted_tool_named_is_believed_after_untrusted_text() -> None:

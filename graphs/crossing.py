@@ -29,7 +29,7 @@ from ..tools.run import Activation, Run, activated
 from .history import as_text, without
 from .history import crossing as crossing_messages
 from .nodes import Means, Node, entered, of_run
-from .registries import unknown_ids
+from .registries import Registry, unknown_ids
 from .runs import Runs, run_id_of
 from .state import Turned
 
@@ -165,18 +165,10 @@ async def crossed(
     Raises:
         ContractViolation: it does not fit; with a branch, each fault names it.
     """
-    contract, knows = edge.contract, run.knows
-    if knows.overflowed and contract.never.sensitivities:
-        raise TooMuchToHide(contract=contract.id, edge=edge.name, limit=MAX_KNOWN)
-    redactor = contract.redactor(knows.known)
-    crossing = contract.check(told, received=turned["inbox"], edge=edge.name, redactor=redactor)
-    leaves = contract.leaves(crossing.payload)
-    if faults := await unknown_ids(leaves, means.registries, run=run, agent=edge.source, ns=ns):
-        raise ContractViolation(contract=contract.id, edge=edge.name, faults=faults)
-    knows.learn(leaves)
+    crossing, redactor = await checked(edge, told, turned["inbox"], run=run, ns=ns, registries=means.registries)
     sources = sources_of(run, turned)
-    carried = knows.labels.get(turned["crossed"], {})
-    labels = label_fields(contract, crossing.payload, sources, carried=carried)
+    carried = run.knows.labels.get(turned["crossed"], {})
+    labels = label_fields(edge.contract, crossing.payload, sources, carried=carried)
     history, cut = await _talk(edge, turned, redactor, run=run, ns=ns, means=means)
     if history:
         labels[HISTORY] = sources.context
@@ -192,6 +184,27 @@ async def crossed(
         dropped=max(dropped, 0),
         tries=turned["tries"],
     )
+
+
+async def checked(
+    edge: Edge, told: Any, received: Mapping[str, Any], *, run: Run, ns: str, registries: Mapping[str, Registry]
+) -> tuple[Crossing, Redactor]:
+    """What a contract lets pass of what is told, and what cuts the rest out. The run learns what is sensitive in it.
+
+    Raises:
+        ContractViolation: it does not fit, or names an id that no registry knows.
+        TooMuchToHide: the run holds too many sensitive values to look for.
+    """
+    contract, knows = edge.contract, run.knows
+    if knows.overflowed and contract.never.sensitivities:
+        raise TooMuchToHide(contract=contract.id, edge=edge.name, limit=MAX_KNOWN)
+    redactor = contract.redactor(knows.known)
+    crossing = contract.check(told, received=received, edge=edge.name, redactor=redactor)
+    leaves = contract.leaves(crossing.payload)
+    if faults := await unknown_ids(leaves, registries, run=run, agent=edge.source, ns=ns):
+        raise ContractViolation(contract=contract.id, edge=edge.name, faults=faults)
+    knows.learn(leaves)
+    return crossing, redactor
 
 
 def sources_of(run: Run, turned: Turned) -> Sources:

@@ -22,14 +22,13 @@ from typing_extensions import TypedDict  # Pydantic takes typing's from Python 3
 
 from ..contracts.contract import Contract, Crossing
 from ..contracts.edge import END, NO_HISTORY, START, Edge, History, OnViolation
-from ..contracts.errors import ContractViolation, TooMuchToHide, TopologyInvalid
+from ..contracts.errors import ContractViolation, TopologyInvalid
 from ..contracts.flow import Sources, label_fields, label_request
 from ..contracts.labels import Label
-from ..contracts.redaction import Redactor
 from ..ledger.store import Ledger
-from ..tools.knowing import HISTORY, MAX_KNOWN
-from ..tools.run import Run, active
-from .crossing import recorded, refused
+from ..tools.knowing import HISTORY
+from ..tools.run import active
+from .crossing import checked, recorded, refused
 from .history import crossing as crossing_talk
 from .history import without
 from .home import Home
@@ -37,7 +36,7 @@ from .nodes import entered, readable
 from .plain_end import leaving, made_agreeing
 from .plain_faults import faults_of_edge, faults_of_graph
 from .plain_runs import BOOKS, DESKS, RUN, SENT, AnyGraph, Desk, compile_contracted, invocation_of, merged
-from .registries import Registry, unknown_ids
+from .registries import Registry
 from .reviews import mended_by_person, place_of
 
 FAULTS = "contract_faults"
@@ -182,7 +181,7 @@ def _node(desk: Desk, shape: _Shape, source: str, target: str, channels: Mapping
         noted = {RUN: run.grounds.run}
         tries = books.get(edge.node, 0) if books.get(RUN) == run.grounds.run else 0
         try:
-            crossing, redactor = await _checked(desk, edge, told, run=run, ns=ns)
+            crossing, redactor = await checked(edge, told, {}, run=run, ns=ns, registries=desk.registries)
         except ContractViolation as violation:
             then = refused(run, edge, violation, at=at, tries=tries)
             if then == "fail":
@@ -191,7 +190,7 @@ def _node(desk: Desk, shape: _Shape, source: str, target: str, channels: Mapping
                 mend = {k: v for k, v in state.items() if k != BOOKS} | {FAULTS: list(violation.faults)}
                 return Command(update={BOOKS: {**noted, edge.node: tries + 1}}, goto=Send(source, mend))
             told = await mended_by_person(run, place_of(edge), told, violation.faults, at=at, agent=edge.source)
-            crossing, redactor = await _checked(desk, edge, told, run=run, ns=ns)
+            crossing, redactor = await checked(edge, told, {}, run=run, ns=ns, registries=desk.registries)
         talk = _messages(state, shape)
         kept_talk = crossing_talk(
             talk,
@@ -225,24 +224,6 @@ def _node(desk: Desk, shape: _Shape, source: str, target: str, channels: Mapping
         return Command(update={BOOKS: {**noted, edge.node: 0, **sent}}, goto=Send(target, given))
 
     return check
-
-
-async def _checked(desk: Desk, edge: Edge, told: Any, *, run: Run, ns: str) -> tuple[Crossing, Redactor]:
-    """What the contract lets pass of what is told, and what cuts the rest out. The run learns what is sensitive in it.
-
-    Raises:
-        ContractViolation: it does not fit, or names an id that no registry knows.
-    """
-    contract = edge.contract
-    if run.knows.overflowed and contract.never.sensitivities:
-        raise TooMuchToHide(contract=contract.id, edge=edge.name, limit=MAX_KNOWN)
-    redactor = contract.redactor(run.knows.known)
-    crossing = contract.check(told, received={}, edge=edge.name, redactor=redactor)
-    leaves = contract.leaves(crossing.payload)
-    if unknown := await unknown_ids(leaves, desk.registries, run=run, agent=edge.source, ns=ns):
-        raise ContractViolation(contract=contract.id, edge=edge.name, faults=unknown)
-    run.knows.learn(leaves)
-    return crossing, redactor
 
 
 def _labels(edge: Edge, crossing: Crossing, kept_talk: list[AnyMessage]) -> dict[str, Label]:

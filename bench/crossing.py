@@ -10,8 +10,6 @@ import asyncio
 import operator
 import statistics
 import tempfile
-import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 from uuid import uuid4
@@ -22,8 +20,9 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 from pydantic import BaseModel
 
+from bench.rounds import Run, measured
+
 LINE, BRANCHES = 8, 64
-Run = Callable[[], Awaitable[Any]]
 NEVER = Never(detectors=("card_number", "secret"))
 
 
@@ -129,25 +128,6 @@ def plain_fan() -> StateGraph[Any, Any, Any, Any]:
     return graph
 
 
-async def _timed(run: Run, at_once: int) -> float:
-    """Milliseconds per run, of `at_once` runs together."""
-    began = time.perf_counter()
-    await asyncio.gather(*(run() for _ in range(at_once)))
-    return (time.perf_counter() - began) / at_once * 1e3
-
-
-async def _measured(variants: dict[str, Run], rounds: int, many: int) -> dict[str, dict[int, list[float]]]:
-    found: dict[str, dict[int, list[float]]] = {name: {1: [], many: []} for name in variants}
-    for run in variants.values():
-        await _timed(run, 2)
-    for number in range(rounds):
-        for name, run in variants.items():
-            found[name][1] += [await _timed(run, 1) for _ in range(3)]
-            if number % 3 == 0:
-                found[name][many].append(await _timed(run, many))
-    return found
-
-
 async def measure(rounds: int, many: int) -> dict[str, dict[str, dict[int, list[float]]]]:
     """Milliseconds per run, by shape, variant and number of runs at once."""
     with tempfile.TemporaryDirectory() as folder:
@@ -183,7 +163,7 @@ async def measure(rounds: int, many: int) -> dict[str, dict[str, dict[int, list[
                     "plain edges, no checkpointer": plain(graph, durable=False),
                     "contracts, all in memory": gated(in_memory),
                 }
-                found[shape] = await _measured(variants, rounds, many)
+                found[shape] = await measured(variants, rounds, many, scale=1e3)
         for system in (*kept, *memory):
             system.close()
     return found

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import tempfile
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 from uuid import uuid4
@@ -20,9 +19,10 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, StateGraph
 from pydantic import BaseModel
 
+from bench.rounds import Run, measured
+
 AGENTS = 8
 Durability = Literal["sync", "async"]
-Run = Callable[[], Awaitable[Any]]
 
 
 class Work(BaseModel):
@@ -95,13 +95,6 @@ def plain() -> StateGraph[Any, Any, Any, Any]:
     return graph
 
 
-async def _timed(run: Run, at_once: int) -> float:
-    """Microseconds per agent of `at_once` runs together."""
-    began = time.perf_counter()
-    await asyncio.gather(*(run() for _ in range(at_once)))
-    return (time.perf_counter() - began) / (at_once * AGENTS) * 1e6
-
-
 async def measure(rounds: int, many: int) -> dict[str, dict[int, list[float]]]:
     """Microseconds per agent, by variant and number of runs at once; variants take turns within each round."""
     with tempfile.TemporaryDirectory() as folder:
@@ -130,14 +123,7 @@ async def measure(rounds: int, many: int) -> dict[str, dict[int, list[float]]]:
                 "governed, sync, without the tool call": lambda: quiet.arun(REQUEST, durability="sync"),
                 "ungoverned, no checkpointer": lambda: bare.ainvoke(dict(REQUEST)),
             }
-            found: dict[str, dict[int, list[float]]] = {name: {1: [], many: []} for name in variants}
-            for run in variants.values():
-                await _timed(run, 2)
-            for number in range(rounds):
-                for name, run in variants.items():
-                    found[name][1] += [await _timed(run, 1) for _ in range(3)]
-                    if number % 3 == 0:
-                        found[name][many].append(await _timed(run, many))
+            found = await measured(variants, rounds, many, scale=1e6 / AGENTS)
         system.close()
         quiet.close()
     return found

@@ -13,14 +13,15 @@ from .contracts.edge import ALL, NO_HISTORY, Edge, FanOut, History, OnViolation,
 from .contracts.errors import EdgewrightError, ToolRefusal
 from .contracts.labels import Id, Label, Origin, Sensitive
 from .contracts.policy import Policy
-from .contracts.review import ReviewAnswer, ReviewRequest
+from .contracts.review import ReviewAnswer, Reviewer, ReviewRequest
 from .contracts.shared import Key
-from .contracts.tool import SharedRecord
+from .contracts.tool import Limit, SharedRecord
 from .graphs.plain_edge import contract_edge
 from .graphs.store import VersionedStore
 from .graphs.system import RunResult, System, system_of
 from .graphs.topology import Pipeline, Supervisor
-from .tools.policies import load_policy
+from .tools.foreseen import fix_tools
+from .tools.policies import load_policy, starter
 from .tools.run import ToolContext
 from .tools.sealed import tool
 
@@ -39,6 +40,7 @@ __all__ = [
     "Id",
     "Key",
     "Label",
+    "Limit",
     "Never",
     "OfflineModel",
     "OnViolation",
@@ -48,6 +50,7 @@ __all__ = [
     "Price",
     "ReviewAnswer",
     "ReviewRequest",
+    "Reviewer",
     "RunResult",
     "Say",
     "Sensitive",
@@ -59,8 +62,10 @@ __all__ = [
     "Turn",
     "VersionedStore",
     "contract_edge",
+    "fix_tools",
     "last",
     "load_policy",
+    "starter",
     "summary",
     "system_of",
     "tool",

@@ -61,7 +61,7 @@ class Governance(AgentMiddleware[Any, Any, Any]):
             run.positions.know(kept.at, kept.calls)
             run.note(Draft(record=ReplyReused(at=kept.at, agent=activation.agent)))
             return ModelResponse(result=[message])
-        response = await handler(request)
+        response = await handler(_reachable(request, activation))
         message = _with_own_ids(response.result[0])
         at = run.positions.latest(ns)
         ids = [str(call["id"]) for call in message.tool_calls]
@@ -110,6 +110,14 @@ class Governance(AgentMiddleware[Any, Any, Any]):
         answer = ToolMessage(content=said, name=call["name"], tool_call_id=str(call["id"]))
         noted = [{"kind": intent.kind, "target": intent.target, "payload": payload, "at": at}]
         return Command(update={"messages": [answer], "intents": noted})
+
+
+def _reachable(request: ModelRequest[Any], activation: Activation) -> ModelRequest[Any]:
+    """The request without the tools that this agent may never call: a model is not tempted by what it cannot see."""
+    policy = activation.run.grounds.policy
+    hidden = policy.hidden_from(activation.agent) if policy is not None else frozenset()
+    shown = [t for t in request.tools if getattr(t, "name", None) not in hidden]
+    return request.override(tools=shown) if len(shown) < len(request.tools) else request
 
 
 def _here() -> tuple[Activation, str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import BudgetExceeded
 
-UNITS = ("usd", "input_tokens", "output_tokens", "model_calls", "tool_calls", "handoffs")
+UNITS = ("usd", "input_tokens", "output_tokens", "model_calls", "tool_calls", "handoffs", "asks")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,7 @@ class Amounts:
     model_calls: int = 0
     tool_calls: int = 0
     handoffs: int = 0
+    asks: int = 0
 
     def __add__(self, other: Amounts) -> Amounts:
         return Amounts(
@@ -35,6 +36,7 @@ class Amounts:
             model_calls=self.model_calls + other.model_calls,
             tool_calls=self.tool_calls + other.tool_calls,
             handoffs=self.handoffs + other.handoffs,
+            asks=self.asks + other.asks,
         )
 
     def __sub__(self, other: Amounts) -> Amounts:
@@ -45,6 +47,7 @@ class Amounts:
             model_calls=self.model_calls - other.model_calls,
             tool_calls=self.tool_calls - other.tool_calls,
             handoffs=self.handoffs - other.handoffs,
+            asks=self.asks - other.asks,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -79,7 +82,13 @@ def _refuse_negative(amounts: Amounts) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Limits of one scope. A string or int given for `usd` becomes a Decimal; floats are refused."""
+    """Limits of one scope. A string or int given for `usd` becomes a Decimal; floats are refused.
+
+    Attributes:
+        asks: how often a person is asked. A flood of questions is an attack on the person.
+        asks_per_hour, irreversible_per_minute: of all runs of the system for one tenant together; only in the budget of
+            a system.
+    """
 
     usd: Decimal | str | int | None = None
     input_tokens: int | None = None
@@ -87,6 +96,9 @@ class Budget:
     model_calls: int | None = None
     tool_calls: int | None = None
     handoffs: int | None = None
+    asks: int | None = 20
+    asks_per_hour: int | None = 60
+    irreversible_per_minute: int | None = None
     seconds: float | None = None
 
     def __post_init__(self) -> None:

@@ -7,16 +7,20 @@ optional. What has no Cedar type (numbers with fractions, unions of several type
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from .tool import ToolSpec
 
 _SCALARS = {"string": "String", "integer": "Long", "boolean": "Bool"}
-_BASE = (
-    "env: String, tenant: String, effect: String, sink: Bool, calls: Long, done: Set<String>, approvals: Set<String>, "
-    "tainted: Set<String>, private: Set<String>, unmodelled: Set<String>"
-)
+_BASE = {
+    **dict.fromkeys(("env", "tenant", "effect"), "String"),
+    **dict.fromkeys(("sink", "exposed", "fixed", "foreseen"), "Bool"),
+    **dict.fromkeys(("calls", "recent", "asked"), "Long"),
+    **dict.fromkeys(("done", "approvals", "unmodelled"), "Set<String>"),
+    **dict.fromkeys(("tainted", "private", "unnamed", "distant", "active", "large"), "Set<String>"),
+    "roles": "{ target: Set<String>, ref: Set<String>, scalar: Set<String>, content: Set<String> }",
+}
 
 
 _Defs = Mapping[str, Any]
@@ -116,10 +120,25 @@ def _paths(value: Any, schema: Mapping[str, Any], defs: _Defs, path: str) -> Ite
                 yield from _paths(item, inner[key], defs, here)
 
 
-def cedar_schema(agents: Iterable[str], tools: Iterable[ToolSpec], request: Mapping[str, Any] | None) -> str:
-    """A Cedar schema (text form): one action per tool, inside the action of its effect."""
+def base_of(text: str) -> frozenset[str]:
+    """What of the context that every call has a policy's text speaks of. What it does not, it need not be given."""
+    return frozenset(name for name in _BASE if name in text)
+
+
+def cedar_schema(
+    agents: Iterable[str],
+    tools: Iterable[ToolSpec],
+    request: Mapping[str, Any] | None,
+    base: Collection[str] | None = None,
+) -> str:
+    """A Cedar schema (text form): one action per tool, inside the action of its effect.
+
+    Args:
+        base: what of the context that every call has there is; None: all of it.
+    """
     asked = cedar_record(request) if request else "{}"
     tools = list(tools)
+    common = "".join(f"{name}: {kind}, " for name, kind in _BASE.items() if base is None or name in base)
     lines = [
         # Named one by one: a rule about an agent or tool that is not there is a fault, not a rule that never applies.
         _entity("Agent", agents),
@@ -128,10 +147,13 @@ def cedar_schema(agents: Iterable[str], tools: Iterable[ToolSpec], request: Mapp
     ]
     for spec in tools:
         facts = f", facts: {cedar_record(spec.facts)}" if spec.facts is not None else ""
+        if spec.limits:
+            counted = ", ".join(f"{_quoted(name)}: {{ run: Long, day: Long }}" for name in spec.limits)
+            facts += f", amounts: {{ {counted} }}"
         action = _quoted(f"call:{spec.name}")
         lines.append(
             f'action {action} in ["{spec.effect}"] appliesTo {{ principal: [Agent], resource: [Tool], '
-            f"context: {{ {_BASE}, request: {asked}, args: {cedar_record(spec.parameters)}{facts} }} }};"
+            f"context: {{ {common}request: {asked}, args: {cedar_record(spec.parameters)}{facts} }} }};"
         )
     return "\n".join(lines) + "\n"
 

@@ -6,10 +6,12 @@ The hierarchy::
     ├── DefinitionError          a definition is wrong; found when a system is built
     │   ├── ContractInvalid
     │   ├── ToolInvalid
+    │   ├── DeclarationsInvalid  a file that declares tools
     │   ├── AgentInvalid
     │   ├── TopologyInvalid
     │   ├── PolicyInvalid
     │   ├── DetectorInvalid
+    │   ├── ReviewerInvalid      an identity that is none
     │   ├── LockInvalid          a lock that cannot be read
     │   └── ProjectInvalid       langgraph.json and what it names
     ├── GateError                a gate said no, while running
@@ -19,6 +21,8 @@ The hierarchy::
     │   ├── ToolOutsideRun
     │   ├── BudgetExceeded
     │   ├── CostUnknown
+    │   ├── LimitReached         what is counted over runs would pass its limit; nothing was done
+    │   ├── CountInvalid         an amount or a moment that cannot be counted
     │   ├── ModelOutsideRun
     │   ├── HandoffConflict
     │   ├── SummaryFailed        who sums a talk up for an edge gave no summary
@@ -32,10 +36,24 @@ The hierarchy::
     │   ├── BlocksItself         a blocking call on the loop that would do its work
     │   └── ReadRefused          what a reader asks for would show what no contract lets pass
     ├── ToolRefusal              a tool's own business refusal; nothing was done
+    │   ├── SqlRefused           a SQL statement that may not run, or that the database did not take
+    │   ├── PathRefused          a path, or what stands at it, that a files tool does not touch
+    │   ├── ToolQuarantined      a tool is not defined as a person reviewed it; it was not called
+    │   ├── ServerUnreachable    a tool server cannot be reached; nothing was sent
+    │   └── UrlRefused           a URL, or what its host's name stands for, may not be called
     ├── ToolFailed               a tool raised
+    ├── ServerFailed             a tool server died, broke its protocol, or answered with an error
+    ├── HttpFailed               an HTTP request was sent, and what came of it is no answer
+    ├── SqlFailed                a changing SQL statement began, and nobody knows how it ended
+    ├── FileFailed               a file was changed, and may not be on the disk
+    ├── CommandFailed            a command may have begun, and nobody knows how it ended
+    ├── MailFailed               a mail was handed over, and nobody knows whether it was taken
+    ├── UndoRefused              a run's effects cannot be undone, or not now; nothing was done
     ├── EffectConflict           a re-execution asked for something else under the same key
     ├── StoreInvalid             a store was asked for what it cannot do
     ├── ReviewInvalid            an answer that fits no open question
+    │   ├── ReviewExpired        it came too late
+    │   └── ReviewerRefused      whoever gave it may not give it
     ├── LedgerError
     │   ├── LedgerUnavailable    a record could not be made durable
     │   ├── LedgerCorrupt        the chain does not verify
@@ -45,6 +63,7 @@ The hierarchy::
     ├── NotFound                 a run, thread or system that does not exist
     ├── ThreadBusy               one run at a time per thread
     ├── RunErased                its payloads are gone for good
+    ├── RunUndone                its effects were undone, so it cannot go on
     ├── SystemChanged            a thread in flight began under another version
     └── ThreadWaiting            a thread waits for reviews, and takes nothing else
 
@@ -54,6 +73,7 @@ Each error carries its facts as attributes and says in its message which thing, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Self
 
 
@@ -124,6 +144,12 @@ class ToolInvalid(DefinitionError):
     what = "tool"
 
 
+class DeclarationsInvalid(DefinitionError):
+    """A file that declares tools cannot be read, or says what is not understood."""
+
+    what = "declarations"
+
+
 class AgentInvalid(DefinitionError):
     """An agent's definition is wrong."""
 
@@ -146,6 +172,12 @@ class DetectorInvalid(DefinitionError, LookupError):
     """A detector that does not exist is named, or one that cannot be used is declared."""
 
     what = "detector"
+
+
+class ReviewerInvalid(DefinitionError):
+    """An id, a role or a tenant that cannot name anybody."""
+
+    what = "reviewer"
 
 
 class LockInvalid(DefinitionError):
@@ -251,6 +283,43 @@ class CostUnknown(GateError):
 
     def __init__(self, *, scope: str, unit: str, model: str, remedy: str) -> None:
         super().__init__(scope=scope, unit=unit, model=model, remedy=remedy)
+
+
+class LimitReached(GateError):
+    """What is counted over runs and processes would pass its limit. Nothing was written, and nothing was done.
+
+    Facts: `name` (what is counted), `limit`, `used` (what is counted already), `asked` (the amount that did not fit),
+    `since` (the moment from which it counts, in seconds since the epoch).
+    """
+
+    def __init__(self, *, name: str, limit: int, used: int, asked: int, since: float) -> None:
+        self.name, self.limit, self.used, self.asked, self.since = name, limit, used, asked, since
+        detail = (
+            f"the limit of {name!r} is {limit} since {_moment(since)}; {used} are counted already, so {asked} more "
+            "were not let through and nothing was done: ask for less, wait, or have the limit raised"
+        )
+        super().__init__(name=name, limit=limit, used=used, asked=asked, since=since, detail=detail)
+
+    @classmethod
+    def _from_facts(cls, facts: dict[str, Any]) -> Self:
+        return cls(**{name: value for name, value in facts.items() if name != "detail"})
+
+
+def _moment(since: float) -> str:
+    """A moment as people write it; as it is where the calendar has no such moment."""
+    try:
+        return datetime.fromtimestamp(since, UTC).isoformat(" ", "seconds") if since > 0 else "ever"
+    except (TypeError, ValueError, OverflowError, OSError):
+        return str(since)
+
+
+class CountInvalid(GateError):
+    """Something cannot be counted, so what it was to be counted for must not happen. Facts: `name`, `fault`."""
+
+    template = "{name!r} cannot be counted: {fault}"
+
+    def __init__(self, *, name: str, fault: str) -> None:
+        super().__init__(name=name, fault=fault)
 
 
 class HandoffConflict(GateError):
@@ -384,6 +453,81 @@ class ToolRefusal(EdgewrightError):
         return cls(facts["detail"])
 
 
+class UrlRefused(ToolRefusal):
+    """A URL, or an address that its host's name stands for, may not be called. Nothing was sent.
+
+    Facts: `url` (escaped and cut, as a person may see it), `fault`.
+    """
+
+    def __init__(self, *, url: str, fault: str) -> None:
+        super().__init__(f"{url} may not be called: {fault}")
+        self.facts = {"url": url, "fault": fault}
+
+    @classmethod
+    def _from_facts(cls, facts: dict[str, Any]) -> Self:
+        return cls(**facts)
+
+
+class SqlRefused(ToolRefusal):
+    """A SQL statement may not run, or the database did not take it. Nothing was changed.
+
+    Facts: `rule` (which one: a word of the list in `tools/connectors/sql_reading.py`, or `database`, `limit`), `fault`.
+    """
+
+    def __init__(self, *, rule: str, fault: str) -> None:
+        super().__init__(f"{fault} [{rule}]")
+        self.facts = {"rule": rule, "fault": fault}
+
+    @classmethod
+    def _from_facts(cls, facts: dict[str, Any]) -> Self:
+        return cls(**facts)
+
+
+class PathRefused(ToolRefusal):
+    """A path, or what stands at it, is not for a files tool to touch. Nothing was changed.
+
+    Facts: `path` (escaped and cut, as a person may see it), `rule` (a word), `fault`.
+    """
+
+    def __init__(self, *, path: str, rule: str, fault: str) -> None:
+        super().__init__(f"{path}: {fault} [{rule}]")
+        self.facts = {"path": path, "rule": rule, "fault": fault}
+
+    @classmethod
+    def _from_facts(cls, facts: dict[str, Any]) -> Self:
+        return cls(**facts)
+
+
+class ToolQuarantined(ToolRefusal):
+    """A tool of a server is not defined, now, as a person reviewed and pinned it. It was not called.
+
+    Facts: `tool` (as the server calls it), `fault`.
+    """
+
+    def __init__(self, *, tool: str, fault: str) -> None:
+        super().__init__(f"tool {tool!r} is in quarantine and was not called: {fault}")
+        self.facts = {"tool": tool, "fault": fault}
+
+    @classmethod
+    def _from_facts(cls, facts: dict[str, Any]) -> Self:
+        return cls(**facts)
+
+
+class ServerUnreachable(ToolRefusal):
+    """A tool server cannot be reached, or does not say which tools it has. No call was sent.
+
+    Facts: `server`, `fault`.
+    """
+
+    def __init__(self, *, server: str, fault: str) -> None:
+        super().__init__(f"server {server!r} cannot be used, and the call was not sent: {fault}")
+        self.facts = {"server": server, "fault": fault}
+
+    @classmethod
+    def _from_facts(cls, facts: dict[str, Any]) -> Self:
+        return cls(**facts)
+
+
 class ToolFailed(EdgewrightError):
     """A tool raised. Facts: `tool`, `error`, `unknown` (whether it may nevertheless have happened)."""
 
@@ -391,6 +535,72 @@ class ToolFailed(EdgewrightError):
 
     def __init__(self, *, tool: str, error: str, unknown: bool) -> None:
         super().__init__(tool=tool, error=error, unknown=unknown)
+
+
+class ServerFailed(EdgewrightError):
+    """A tool server died, broke its protocol, did not answer in time, or answered with an error.
+
+    Facts: `server`, `fault` (which may hold the server's own words).
+    """
+
+    template = "server {server!r}: {fault}"
+
+    def __init__(self, *, server: str, fault: str) -> None:
+        super().__init__(server=server, fault=fault)
+
+
+class HttpFailed(EdgewrightError):
+    """An HTTP request was sent, and what came of it is no answer. Facts: `method`, `url`, `fault`."""
+
+    template = "{method} {url}: {fault}"
+
+    def __init__(self, *, method: str, url: str, fault: str) -> None:
+        super().__init__(method=method, url=url, fault=fault)
+
+
+class UndoRefused(EdgewrightError):
+    """The effects of a run cannot be undone, or not now. Nothing was done. Facts: `run`, `fault`."""
+
+    template = "the effects of run {run} cannot be undone: {fault}"
+
+    def __init__(self, *, run: str, fault: str) -> None:
+        super().__init__(run=run, fault=fault)
+
+
+class SqlFailed(EdgewrightError):
+    """A changing SQL statement began, and nobody knows how it ended. Facts: `statement` (its tool), `fault`."""
+
+    template = "{statement}: {fault}"
+
+    def __init__(self, *, statement: str, fault: str) -> None:
+        super().__init__(statement=statement, fault=fault)
+
+
+class FileFailed(EdgewrightError):
+    """A file was changed, and nobody knows whether that is on the disk. Facts: `path`, `fault`."""
+
+    template = "{path}: {fault}"
+
+    def __init__(self, *, path: str, fault: str) -> None:
+        super().__init__(path=path, fault=fault)
+
+
+class CommandFailed(EdgewrightError):
+    """A command may have begun, and nobody knows how it ended. Facts: `program`, `fault`."""
+
+    template = "{program}: {fault}"
+
+    def __init__(self, *, program: str, fault: str) -> None:
+        super().__init__(program=program, fault=fault)
+
+
+class MailFailed(EdgewrightError):
+    """A mail was handed over to a server, and nobody knows whether it was taken. Facts: `fault`."""
+
+    template = "it is not known whether the mail was sent: {fault}"
+
+    def __init__(self, *, fault: str) -> None:
+        super().__init__(fault=fault)
 
 
 class EffectConflict(EdgewrightError):
@@ -412,6 +622,30 @@ class ReviewInvalid(EdgewrightError):
 
     def __init__(self, *, review: str, detail: str, open: Sequence[str] = ()) -> None:
         super().__init__(review=review, detail=detail, open=tuple(open))
+
+
+class ReviewExpired(ReviewInvalid):
+    """An answer that came after its review had expired. Facts: `review`, `expired` (a moment, UTC)."""
+
+    template = (
+        "review {review!r} could be answered until {expired}; the call is denied when the run goes on: "
+        "resume the thread without answers"
+    )
+
+    def __init__(self, *, review: str, expired: str) -> None:
+        EdgewrightError.__init__(self, review=review, expired=expired)
+
+
+class ReviewerRefused(ReviewInvalid):
+    """Somebody who may not answer a review did. Nothing was resumed; it stays open.
+
+    Facts: `review`, `reviewer` (empty for an answer without a name), `detail` (which rule, and what to do).
+    """
+
+    template = "review {review!r} takes no answer from {reviewer!r}: {detail}"
+
+    def __init__(self, *, review: str, reviewer: str, detail: str) -> None:
+        EdgewrightError.__init__(self, review=review, reviewer=reviewer, detail=detail)
 
 
 class LedgerError(EdgewrightError):
@@ -492,6 +726,15 @@ class RunErased(EdgewrightError):
     """A run whose payloads were erased cannot go on. Facts: `run`, `thread`."""
 
     template = "the payloads of run {run} were erased, so it cannot go on; begin anew on another thread than {thread}"
+
+    def __init__(self, *, run: str, thread: str) -> None:
+        super().__init__(run=run, thread=thread)
+
+
+class RunUndone(EdgewrightError):
+    """A run whose effects were undone cannot go on: it would take them for done. Facts: `run`, `thread`."""
+
+    template = "effects of run {run} were undone, so it cannot go on; ask thread {thread} anew"
 
     def __init__(self, *, run: str, thread: str) -> None:
         super().__init__(run=run, thread=thread)

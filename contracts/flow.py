@@ -2,40 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 from .contract import Contract
 from .labels import INTEGRITIES, ORIGIN, Integrity, Label, Sensitivity
-
-MIN_GROUND = 3
-"""Shorter texts and smaller numbers stand in anything by chance: they ground nothing."""
-
-
-@dataclass(slots=True)
-class Sources:
-    """What an agent had read when it wrote: the label of all of it together, and the values it may be grounded in.
-
-    `values` maps each whole value of the user's request and of trusted results to its label. A value grounds whole,
-    never as a part of a longer text ("13" in "June 13").
-    """
-
-    context: Label = field(default_factory=lambda: Label("trusted", "public"))
-    values: dict[Any, Label] = field(default_factory=dict)
-
-    def read(self, value: Any, label: Label) -> None:
-        """Take in what the agent read: it colours all that it writes, and grounds what it copies if it is believed."""
-        self.context = self.context.joined(label)
-        if label.integrity != "untrusted":
-            for leaf in _wholes(value):
-                known = self.values.get(leaf)
-                self.values[leaf] = label if known is None else label.joined(known)
-
-    def read_fields(self, payload: Mapping[str, Any], labels: Mapping[str, Label]) -> None:
-        """`read`, field by field; a field without a label is of the worst."""
-        for name, value in payload.items():
-            self.read(value, labels.get(name, Label()))
+from .sources import Sources, leaves_of
 
 
 def label_request(contract: Contract, payload: Mapping[str, Any]) -> dict[str, Label]:
@@ -107,28 +79,6 @@ def label_value(value: Any, sources: Sources, *, closed: bool, level: Sensitivit
 
 def _ground(value: Any, sources: Sources) -> Label | None:
     """The label of the values that this one is made of, if each of its parts was read whole from a believed source."""
-    found: list[Label] = []
-    for leaf in _wholes(value, short=True):
-        if leaf not in sources.values:
-            return None
-        found.append(sources.values[leaf])
-    return found[0].joined(*found[1:]) if found else None
-
-
-def _wholes(value: Any, *, short: bool = False) -> Iterable[Any]:
-    """The texts and numbers in a JSON value. Kept apart by type: 1, 1.0 and True are three things."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            if short:  # a key that a model chose says something too
-                yield (str, key)
-            yield from _wholes(inner, short=short)
-            if not short:
-                yield (str, key)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _wholes(inner, short=short)
-    elif isinstance(value, str):
-        if short or len(value) >= MIN_GROUND:
-            yield (str, value)
-    elif isinstance(value, int | float) and not isinstance(value, bool) and (short or abs(value) >= 10**MIN_GROUND):
-        yield (type(value), value)
+    found = [sources.ground(leaf) for leaf in leaves_of(value)]
+    known = [label for label in found if label is not None]
+    return known[0].joined(*known[1:]) if known and len(known) == len(found) else None

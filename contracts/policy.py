@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import cedarpy
+import orjson
 
-from .cedar_schema import cedar_schema, cedar_value, unmodelled
+from .cedar_schema import base_of, cedar_schema, cedar_value, unmodelled
 from .digest import digest_text
 from .errors import PolicyInvalid
+from .reach import out_of_reach
+from .review import EVERY_ROLE
 from .tool import ToolSpec
 from .verdict import Allow, Ask, Deny, Rule, Verdict
 
@@ -29,14 +33,25 @@ class Policy:
     text: str
     name: str = "policy"
 
+    def __add__(self, other: Policy) -> Policy:
+        """Both sets of rules. A forbid of either wins over a permit of either; two rules of one id are refused."""
+        return Policy(text=f"{self.text}\n{other.text}", name=f"{self.name}+{other.name}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyCall:
     """One tool call, as the policy sees it.
 
     `calls` counts the run's tool calls so far, `done` names the tools that completed in it, `approvals` the ask
-    rules that a person approved for exactly this call. `tainted` names the arguments that are not to be believed,
-    `private` those that hold something personal or secret.
+    rules that a person approved for exactly this call, `recent` the irreversible effects of the last minute, `asked`
+    how often a person was asked. `amounts` is what the tool's limited arguments add up to, by argument: in this run and
+    in this day, this call included.
+
+    Of arguments: `tainted` are not to be believed, `private` hold something personal or secret, `unnamed` are not named
+    by the user's own words, `distant` not even by what those point at, `active` send their reader to a link, an address
+    or a number that is not believed, `large` are amounts beyond what other people's text may say unasked. `exposed`:
+    the agent has read text that nobody vouches for. `fixed`: it said before that which tools the request needs,
+    `foreseen`: this one among them.
     """
 
     agent: str
@@ -50,6 +65,16 @@ class PolicyCall:
     approvals: frozenset[str] = frozenset()
     tainted: frozenset[str] = frozenset()
     private: frozenset[str] = frozenset()
+    unnamed: frozenset[str] = frozenset()
+    distant: frozenset[str] = frozenset()
+    active: frozenset[str] = frozenset()
+    large: frozenset[str] = frozenset()
+    exposed: bool = False
+    fixed: bool = False
+    foreseen: bool = False
+    recent: int = 0
+    asked: int = 0
+    amounts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     tenant: str = "local"
 
 
@@ -72,7 +97,8 @@ class CompiledPolicy:
         self.name, self.text = policy.name, policy.text
         self._tools = {t.name: t for t in tools}
         self._request = request or {}
-        self.schema_text = cedar_schema(agents, self._tools.values(), request)
+        self._base = base_of(policy.text)
+        self.schema_text = cedar_schema(agents, self._tools.values(), request, self._base)
         try:
             self.digest = digest_text(policy.text + "\n" + self.schema_text)
             parsed: dict[str, Any] = json.loads(cedarpy.policies_to_json_str(policy.text))
@@ -83,6 +109,8 @@ class CompiledPolicy:
         if parsed.get("templates"):  # never linked, so a forbid among them would forbid nothing
             raise PolicyInvalid(name=policy.name, faults=["has a template (?principal, ?resource): write it out"])
         self._rules, self._asks = self._read(parsed["staticPolicies"])
+        self._bodies = tuple(parsed["staticPolicies"].values())
+        self._reach: dict[str, frozenset[str]] = {}
         # `Set.contains` of an unknown attribute and the like: found by validation, before any call.
         checked = cedarpy.validate_policies(policy.text, self._schema)
         if not checked.validation_passed:
@@ -96,13 +124,21 @@ class CompiledPolicy:
         """Whether any rule asks for private arguments; then the run has to remember its sensitive values."""
         return "private" in self.text
 
+    def hidden_from(self, agent: str) -> frozenset[str]:
+        """Tools that an agent may never call, whatever the circumstances; its model need not know of them."""
+        if agent not in self._reach:
+            asks = [b for b in self._bodies if "obligation" in b.get("annotations", {})]
+            self._reach[agent] = out_of_reach(self._bodies, asks, agent, self._tools.values())
+        return self._reach[agent]
+
     def _read(self, found: Mapping[str, Any]) -> tuple[dict[str, Rule], frozenset[str]]:
         rules: dict[str, Rule] = {}
         asks: set[str] = set()
         faults: list[str] = []
         for key, body in found.items():
             notes = body.get("annotations", {})
-            rule = Rule(id=notes.get("id", ""), approver=notes.get("approver", ""), reason=notes.get("reason", ""))
+            rule, wrong = _rule_of(notes)
+            faults += [f"{rule.id or key}: {fault}" for fault in wrong]
             if not rule.id:
                 faults.append(f"a {body['effect']} rule ({key}) has no @id")
             elif any(rule.id == other.id for other in rules.values()):
@@ -112,8 +148,8 @@ class CompiledPolicy:
                     faults.append(f"{rule.id}: unknown @obligation {notes['obligation']!r}; known: 'ask'")
                 if body["effect"] != "forbid":
                     faults.append(f"{rule.id}: a rule that asks must be a forbid, or it would grant what it asks for")
-                if not rule.approver:
-                    faults.append(f"{rule.id}: a rule that asks needs an @approver")
+                if not rule.approver.strip() or rule.approver == EVERY_ROLE:
+                    faults.append(f"{rule.id}: a rule that asks needs an @approver, the role that may approve")
                 asks.add(rule.id)
             rules[key] = rule
         if not rules:
@@ -147,20 +183,35 @@ class CompiledPolicy:
 
     def _evaluate(self, call: PolicyCall, approvals: frozenset[str]) -> tuple[bool, tuple[Rule, ...]]:
         spec = self._tools[call.tool]
-        context: dict[str, Any] = {
+        common = {
             "env": call.env,
             "sink": spec.sink,
             "effect": spec.effect,
             "tenant": call.tenant,
-            "tainted": sorted(call.tainted),
-            "private": sorted(call.private),
+            "tainted": call.tainted,
+            "private": call.private,
+            "unnamed": call.unnamed,
+            "distant": call.distant,
+            "active": call.active,
+            "large": call.large,
+            "exposed": call.exposed,
+            "fixed": call.fixed,
+            "foreseen": call.foreseen,
+            "recent": call.recent,
+            "asked": call.asked,
             "calls": call.calls,
-            "done": sorted(call.done),
-            "approvals": sorted(approvals),
-            "unmodelled": unmodelled(call.args, spec.parameters),
-            "request": cedar_value(call.request, self._request, self._request.get("$defs", {})),
-            "args": cedar_value(call.args, spec.parameters, spec.parameters.get("$defs", {})),
+            "done": call.done,
+            "approvals": approvals,
+            "roles": spec.by_role,
+            "unmodelled": (),
         }
+        context: dict[str, Any] = {name: common[name] for name in self._base}
+        if "unmodelled" in self._base:
+            context["unmodelled"] = unmodelled(call.args, spec.parameters)
+        context["request"] = cedar_value(call.request, self._request, self._request.get("$defs", {}))
+        context["args"] = cedar_value(call.args, spec.parameters, spec.parameters.get("$defs", {}))
+        if spec.limits:
+            context["amounts"] = {n: {"run": 0, "day": 0, **call.amounts.get(n, {})} for n in spec.limits}
         if spec.facts is not None:
             context["facts"] = cedar_value(call.facts or {}, spec.facts, spec.facts.get("$defs", {}))
         result = cedarpy.is_authorized(
@@ -168,7 +219,7 @@ class CompiledPolicy:
                 "principal": {"type": "Agent", "id": call.agent},
                 "action": {"type": "Action", "id": f"call:{call.tool}"},
                 "resource": {"type": "Tool", "id": call.tool},
-                "context": context,
+                "context": orjson.dumps(context, default=sorted).decode(),
             },
             self._policies,
             self._entities,
@@ -180,3 +231,31 @@ class CompiledPolicy:
         # Cedar names them in any order; records and reviews must not differ by it.
         rules = sorted((self._rules[key] for key in result.diagnostics.reasons), key=lambda rule: rule.id)
         return result.allowed, tuple(rules)
+
+
+_NOTES = ("id", "approver", "reason", "obligation", "separation", "approvals")
+_MAX_APPROVALS = 9
+
+
+def _rule_of(notes: Mapping[str, Any]) -> tuple[Rule, list[str]]:
+    """A rule from its annotations, and what is wrong with them."""
+    faults = []
+    for name in notes:
+        if name not in _NOTES and (meant := get_close_matches(name, _NOTES, n=1, cutoff=0.8)):
+            faults.append(f"unknown @{name}; is @{meant[0]} meant?")
+    separation, approvals = notes.get("separation"), notes.get("approvals")
+    known = [str(n) for n in range(1, _MAX_APPROVALS + 1)]
+    if "separation" in notes and separation != "on":
+        faults.append(f"unknown @separation {separation!r}; known: 'on'")
+    if "approvals" in notes and approvals not in known:
+        faults.append(f"@approvals {approvals!r} is no number of persons from 1 to {_MAX_APPROVALS}")
+    if not {"separation", "approvals"}.isdisjoint(notes) and "obligation" not in notes:
+        faults.append("@separation and @approvals are for rules that ask: give it @obligation")
+    rule = Rule(
+        id=notes.get("id") or "",
+        approver=notes.get("approver") or "",
+        reason=notes.get("reason") or "",
+        separation=separation == "on",
+        approvals=int(approvals) if approvals in known else 1,
+    )
+    return rule, faults

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from .digest import digest
 from .labels import Sensitivity
@@ -14,6 +14,9 @@ Effect = Literal["read", "write", "irreversible"]
 Trust = Literal["trusted", "untrusted"]
 Role = Literal["target", "ref", "scalar", "content"]
 Idempotency = Literal["key", "natural", "none"]
+FIX_TOOLS = "fix_tools"
+"""The tool by which an agent says which tools a request needs; see `edgewright.tools.foreseen`."""
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,25 @@ class SharedRecord:
     wait: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """How much of a whole-number argument may pass. What is beyond it is denied, whatever the policy says.
+
+    Attributes:
+        most: in one call.
+        run: in one run, this call included.
+        day: in one day (UTC), in all runs of the tenant, this call included.
+        ask: in one call, where other people's text says it: more is asked about (`context.large`).
+        per: another argument, each of whose values is counted by itself: an amount per recipient.
+    """
+
+    most: int | None = None
+    run: int | None = None
+    day: int | None = None
+    ask: int | None = None
+    per: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ToolSpec:
     """A tool's declaration. Every default is the most dangerous value.
@@ -48,8 +70,12 @@ class ToolSpec:
         idempotency: `key`: repeating with the same key does nothing more; `natural`: repeating with the same
             arguments does nothing more; `none`: repeating repeats.
         timeout: seconds.
+        limits: per argument, how much of it may pass; see `Limit`.
         parameters: JSON Schema of the arguments, closed.
+        returns: JSON Schema of what it returns, with the origins and sensitivities that its fields declare; None where
+            its function does not say.
         facts: JSON Schema of what its trusted look-up tells the policy, or None.
+        has_probe, compensates: whether it can tell if an effect happened; whether it can undo one.
         code: digest of its source.
         record: the shared record that a call reads or changes, or None.
     """
@@ -63,16 +89,24 @@ class ToolSpec:
     roles: Mapping[str, Role] = field(default_factory=dict)
     idempotency: Idempotency = "none"
     timeout: float = 30.0
+    limits: Mapping[str, Limit] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] | None = None
+    returns: Mapping[str, Any] | None = None
     has_probe: bool = False
+    compensates: bool = False
     code: str = ""
     record: SharedRecord | None = None
 
     @cached_property
     def digest(self) -> str:
         """Digest of the whole declaration and its code."""
-        return digest({k: v for k, v in self.__dict__.items() if k != "digest"})
+        return digest({k: v for k, v in self.__dict__.items() if k in self.__dataclass_fields__})
+
+    @cached_property
+    def by_role(self) -> Mapping[Role, tuple[str, ...]]:
+        """The names of its arguments by their role."""
+        return {role: tuple(n for n, r in self.roles.items() if r == role) for role in ROLES}
 
     @property
     def changes_world(self) -> bool:

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A rule that decided: its id, and for a rule that asks, who may answer and why it asks."""
+    """A rule that decided: its id, and for a rule that asks, who may answer and why it asks.
+
+    `separation`: not by whoever started the run. `approvals`: by so many different persons.
+    """
 
     id: str
     approver: str = ""
     reason: str = ""
+    separation: bool = False
+    approvals: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,12 +17,13 @@ from pydantic import BaseModel, Field
 from ..contracts.contract import Contract, Crossing
 from ..contracts.edge import END, Edge
 from ..contracts.errors import ContractViolation, SummaryFailed, TooMuchToHide, WriteConflict
-from ..contracts.flow import Sources, label_fields, label_request
+from ..contracts.flow import label_fields, label_request
 from ..contracts.labels import Label
 from ..contracts.redaction import Redactor
 from ..contracts.shared import Held, Write, applied
+from ..contracts.sources import Sources
 from ..ledger.entry import Draft
-from ..ledger.records import ContractPassed, ContractViolated, SharedRefused, SharedWritten
+from ..ledger.records import ContractPassed, ContractViolated, RunResumed, RunStarted, SharedRefused, SharedWritten
 from ..tools.knowing import HISTORY, MAX_KNOWN
 from ..tools.position import NS, Positions
 from ..tools.run import Activation, Run, activated
@@ -96,10 +97,11 @@ async def _cut_off(runs: Runs, thread: str, request: dict[str, Any]) -> str | No
     metadata, here = get_config().get("metadata") or {}, Positions()
     here.enter(metadata, uuid4(), None)
     at = here.path(str(metadata.get(NS, "")))
-    # A crossing is queued before all that comes after it. Where none is on record, the run had just begun, and any step
-    # will do.
+    # A crossing is queued before all that comes after it. Where nothing is on record but the one into the system, the
+    # run had just begun, and any step will do: its input may be in a checkpoint, after which steps count on.
     crossings = {e.key for e in found[1] if e.key and e.key.startswith("passed:")}
-    return found[0] if not crossings or f"passed:{at}" in crossings else None
+    begun = {RunStarted.kind, RunResumed.kind, ContractPassed.kind}.issuperset(e.kind for e in found[1])
+    return found[0] if (begun and len(crossings) <= 1) or f"passed:{at}" in crossings else None
 
 
 def contract_node(edge: Edge, ways: Mapping[str, str], means: Means) -> Node:

@@ -16,7 +16,7 @@ from ..contracts.budget import Budget
 from ..contracts.contract import Contract, Never
 from ..contracts.digest import digest
 from ..contracts.edge import END, START, Edge
-from ..contracts.errors import TopologyInvalid
+from ..contracts.errors import PolicyInvalid, TopologyInvalid
 from ..contracts.policy import CompiledPolicy, Policy
 from ..contracts.shared import Key, faults_of_access
 from ..contracts.tool import ToolSpec
@@ -82,11 +82,8 @@ def define(
     if faults:
         raise TopologyInvalid(name=name, faults=list(dict.fromkeys(faults)))
     entry = next(e for e in edges if e.source == START).contract
-    compiled = (
-        CompiledPolicy(policy, agents=[a.name for a in agents], tools=tools.values(), request=_request(entry))
-        if policy
-        else None
-    )
+    names = [a.name for a in agents]
+    compiled = CompiledPolicy(policy, agents=names, tools=tools.values(), request=_request(entry)) if policy else None
     specs = {a.name: a.spec(model) for a in agents}
     limits = budget or Budget()
     hidden = joined([unrecorded, *(c.never for c in contracts.values())])
@@ -129,6 +126,19 @@ def define(
         standing=standing,
         model=model,
     )
+
+
+def reloaded(found: Definition, policy: Policy) -> CompiledPolicy:
+    """Another policy, checked against what a system is.
+
+    Raises:
+        PolicyInvalid: as at the start; or it reads what the runs of this system do not keep.
+    """
+    made = CompiledPolicy(policy, agents=list(found.specs), tools=found.tools.values(), request=_request(found.entry))
+    if made.reads_private and not found.standing.watches:
+        fault = "reads `private`, and this system was built without a rule that does: build it again with this policy"
+        raise PolicyInvalid(name=policy.name, faults=[fault])
+    return made
 
 
 def build(found: Definition, home: Home, document: Mapping[str, Any]) -> tuple[StateGraph[Any, Any, Any, Any], Runs]:

@@ -46,6 +46,11 @@ class Home:
                 self._holds = Holds(self.path)
             return self._holds
 
+    @property
+    def kept(self) -> bool:
+        """Whether there is anything in it to read: it is open, or its file is there."""
+        return self._ledger is not None or (self.path is not None and (self.path / FILE).is_file())
+
     def open(self) -> tuple[Ledger, BaseCheckpointSaver[str]]:
         """Ledger and checkpointer; blocks while it opens the file. Raises LedgerVersion, LedgerKey, OSError."""
         with self._opening:

@@ -23,8 +23,10 @@ from typing_extensions import TypedDict  # Pydantic takes typing's from Python 3
 from ..contracts.contract import Contract, Crossing
 from ..contracts.edge import END, NO_HISTORY, START, Edge, History, OnViolation
 from ..contracts.errors import ContractViolation, TopologyInvalid
-from ..contracts.flow import Sources, label_fields, label_request
+from ..contracts.flow import label_fields, label_request
 from ..contracts.labels import Label
+from ..contracts.review import DEVELOPMENT
+from ..contracts.sources import Sources
 from ..ledger.store import Ledger
 from ..tools.knowing import HISTORY
 from ..tools.run import active
@@ -56,6 +58,7 @@ def contract_edge(
     on_violation: OnViolation = FAIL,
     registries: Mapping[str, Registry] | None = None,
     home: Path | str | None = None,
+    environment: str = DEVELOPMENT,
 ) -> str:
     """Put a contract node between two nodes of a graph. Add no edge of your own between the two.
 
@@ -71,6 +74,8 @@ def contract_edge(
             that leads nowhere else.
         registries: look-ups for `Id(...)` fields.
         home: folder of the ledger; None keeps it in memory. One for all edges of a graph.
+        environment: outside `development` a review takes only answers that the graph's own `answering` has signed. One
+            for all edges of a graph.
 
     Returns:
         The name of the contract node.
@@ -90,11 +95,14 @@ def contract_edge(
         on_violation=on_violation,
     )
     known = DESKS.get(graph)
-    desk = known or Desk(name=getattr(graph.state_schema, "__name__", "graph"), home=Home(home))
+    name = getattr(graph.state_schema, "__name__", "graph")
+    desk = known or Desk(name=name, home=Home(home), environment=environment)
     keys = set(graph.schemas[graph.state_schema])
     faults = faults_of_edge(graph, desk, edge, payload=payload, messages=messages, registries=dict(registries or {}))
     if home is not None and desk.home.path != Path(home):
         faults.append(f"its ledger is in {desk.home.path or 'memory'} already; one folder for all edges of a graph")
+    if environment != desk.environment:
+        faults.append(f"it is in {desk.environment!r} already, not in {environment!r}; one environment for all edges")
     if faults:
         raise TopologyInvalid(name=desk.name, faults=faults)
     desk.edges.append(edge)

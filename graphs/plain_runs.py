@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, cast
@@ -23,15 +23,18 @@ from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import get_runtime
 from langgraph.types import Command
+from pydantic import ValidationError
 
 from ..contracts.budget import Budget
 from ..contracts.contract import Contract, Never
 from ..contracts.digest import digest
 from ..contracts.edge import END, Edge
-from ..contracts.errors import BudgetExceeded, LedgerError, RunErased, TopologyInvalid
+from ..contracts.errors import BudgetExceeded, LedgerError, RunErased, RunUndone, TopologyInvalid
+from ..contracts.review import APPROVAL_SECONDS, DEVELOPMENT, ReviewAnswer, Reviewer, ReviewRequest
 from ..ledger.records import ContractPassed, RunEnded
 from ..ledger.store import status_of
 from ..tools.run import Run
+from .answering import Taking, answering
 from .blocking import blocking, blocking_stream
 from .definition import UNRECORDED, joined
 from .home import Home
@@ -72,6 +75,7 @@ class Desk:
 
     name: str
     home: Home
+    environment: str = DEVELOPMENT
     edges: list[Edge] = field(default_factory=list)
     registries: dict[str, Registry] = field(default_factory=dict)
     unrecorded: Never = UNRECORDED
@@ -90,7 +94,7 @@ class Desk:
             standing = Standing(
                 id=f"{self.name}@0",
                 digest=digest([self.name, sorted(c.digest for c in contracts.values())]),
-                environment="development",
+                environment=self.environment,
                 budget=Budget(),
                 agents={},
                 policy_fields=(),
@@ -115,7 +119,7 @@ class Desk:
             return
         try:
             found = await self.runs().attach(run)
-        except (LedgerError, RunErased):  # what it began with cannot be read: it goes on nowhere
+        except (LedgerError, RunErased, RunUndone):  # what it began with cannot be read: it goes on nowhere
             return
         await self.runs().end(found, "failed", reason="left behind: its thread began a new run")
 
@@ -279,6 +283,26 @@ class ContractedGraph(CompiledStateGraph[Any, Any, Any, Any]):
             invocation.let_go()
         else:
             await invocation.ended("failed", "it waits for an answer, and without a checkpointer none can reach it")
+
+    async def answering(
+        self, config: RunnableConfig, answers: Mapping[str, ReviewAnswer], *, reviewer: Reviewer | None = None
+    ) -> dict[str, Any]:
+        """Answers to what its contracts ask a person, by review id, as `Command(resume=…)` takes them: signed.
+
+        Args:
+            reviewer: who answers, as the caller knows them; None is the local operator, in development only.
+
+        Raises:
+            ReviewInvalid, ReviewExpired, ReviewerRefused, NotFound: as `System.aresume`.
+        """
+        asked: dict[str, ReviewRequest] = {}
+        for found in (await super().aget_state(config)).interrupts:
+            with suppress(ValidationError):  # its own nodes may ask, too
+                asked[found.id] = ReviewRequest.model_validate_json(orjson.dumps(found.value, default=repr))
+        takes = Taking(runs=self.desk.runs(), home=self.desk.home, seconds=APPROVAL_SECONDS, tools={})
+        thread = str(config.get("configurable", {}).get("thread_id") or "")
+        signed = await answering([takes], thread, list(asked.values()), answers, reviewer)
+        return {i: signed[r.id].model_dump(mode="json") for i, r in asked.items() if r.id in signed}
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:
         """`astream`, for code without an event loop: contract nodes are async, for they wait for the ledger."""

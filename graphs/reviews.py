@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from langgraph.types import Command, interrupt
+import orjson
+from langgraph.types import Command
 
 from ..contracts.digest import digest
 from ..contracts.edge import Edge, FanOut
 from ..contracts.errors import ContractViolation
-from ..contracts.review import AskingRule, ReviewAnswer, ReviewRequest, binding_of
+from ..contracts.review import REVIEW_SECONDS, AskingRule, ReviewAnswer, ReviewRequest, binding_of
 from ..ledger.entry import Draft
-from ..ledger.records import ReviewAnswered, ReviewAsked
+from ..ledger.records import ReviewAnswered, ReviewAsked, RunStarted
+from ..tools import signing
+from ..tools.asking import LATE
+from ..tools.drive import ask
 from ..tools.run import Run
+from ..tools.signing import EXPIRED, counted, from_record, key_of, on_record, starter_of, vouched
 from .fanout import mended
 from .nodes import Means, Node, entered, of_run, readable
 
@@ -74,11 +80,10 @@ async def mended_by_person(
         ContractViolation: the person rejects it.
     """
     grounds = run.grounds
-    binding = binding_of(run=grounds.run, at=at, edge=place.edge, payload=readable(payload))
-    review = digest([grounds.run, binding])[:24]
-    asked = ReviewAsked(review=review, at=at, agent=agent, about=place.edge, binding=binding, rules=[place.contract])
-    if f"asked:{review}" not in run.journal:
-        await run.write(Draft(record=asked, key=f"asked:{review}"))
+    base = binding_of(run=grounds.run, tenant=grounds.tenant, at=at, edge=place.edge, payload=readable(payload))
+    review = digest([grounds.run, base])[:24]
+    rule = AskingRule(id=place.contract, approver=place.role, reason="breaks its contract")
+    asked = await _on_record(run, review, base, place=place, at=at, agent=agent)
     shown = run.knows.cleaned(readable(payload))
     request = ReviewRequest(
         id=review,
@@ -87,25 +92,77 @@ async def mended_by_person(
         agent=agent,
         edge=place.edge,
         arguments=shown if isinstance(shown, dict) else {},
-        rules=(AskingRule(id=place.contract, approver=place.role, reason="breaks its contract"),),
+        rules=(rule,),
         faults=tuple(faults),
-        binding=binding,
+        started_by=starter_of(run),
+        asked=asked.asked,
+        expires=asked.expires,
+        binding=asked.binding,
     )
-    answer = interrupt(request.model_dump(mode="json"), response_schema=HandoffAnswer)
-    edited = run.knows.kept(answer.arguments) if answer.arguments is not None else None
-    answered = ReviewAnswered(
-        review=review,
-        at=at,
-        decision=answer.decision,
-        reason=run.knows.text(answer.reason),
-        reviewer=answer.reviewer,
-        arguments=edited.ref if edited else "",
-    )
-    draft = Draft(record=answered, key=f"answered:{review}", payloads=(edited,) if edited else ())
-    await run.write(draft)
-    if answer.decision == "reject":
+    answer = await _answered(run, request, asked, base)
+    if answer is None or answer.decision == "reject":
         raise ContractViolation(contract=place.contract, edge=place.edge, faults=faults)
     return dict(answer.arguments or {})
+
+
+async def _on_record(run: Run, review: str, base: str, *, place: Place, at: str, agent: str) -> ReviewAsked:
+    """The question as the ledger has it, from its first asking on."""
+    known = run.journal.get(f"asked:{review}")
+    if isinstance(known, ReviewAsked):
+        return known
+    began, time = run.journal.get("run.started"), signing.now()
+    seconds = began.review_seconds if isinstance(began, RunStarted) else 0.0
+    expires = time + (seconds or REVIEW_SECONDS)
+    asked = ReviewAsked(
+        review=review,
+        at=at,
+        agent=agent,
+        about=place.edge,
+        binding=_bound(base, expires),
+        rules=[place.contract],
+        approvers=[place.role],
+        asked=time,
+        expires=expires,
+    )
+    kept = (await run.write(Draft(record=asked, key=f"asked:{review}")))[0].record
+    return kept if isinstance(kept, ReviewAsked) else asked
+
+
+def _bound(base: str, expires: float) -> str:
+    return binding_of(of=base, expires=expires)
+
+
+async def _answered(run: Run, request: ReviewRequest, asked: ReviewAsked, base: str) -> ReviewAnswer | None:
+    """The answer that counts: the first on record. None for one that came too late, or that was not signed here.
+
+    What is not signed, or by somebody who may not, is passed over, and the question stays open.
+    """
+    if asked.binding != _bound(base, asked.expires):
+        return None
+    key = f"answered:{request.id}"
+    known = run.journal.get(key)
+    while not isinstance(known, ReviewAnswered):
+        answer = ask(request, HandoffAnswer)
+        if answer is None:
+            late = ReviewAnswered(review=request.id, at=asked.at, decision=EXPIRED, reason=LATE, reviewer="nobody")
+            known = (await run.write(Draft(record=late, key=key)))[0].record
+            break
+        found = counted(run, asked, request.rules, answer) if answer.review in ("", request.id) else None
+        if found is None or (found.decision == "edit" and found.arguments is None):
+            continue
+        record, payloads = on_record(run, asked.at, found)
+        known = (await run.write(Draft(record=record, key=key, payloads=payloads)))[0].record
+    assert isinstance(known, ReviewAnswered)
+    arguments, words = [await asyncio.to_thread(_exact, run, ref) for ref in (known.arguments, known.words)]
+    kept = from_record(known, arguments=arguments, words=words)
+    if kept is None or not vouched(key_of(run.ledger), kept, review=request.id, binding=asked.binding):
+        return None
+    return kept
+
+
+def _exact(run: Run, ref: str) -> Any:
+    body = run.ledger.exact(run.grounds.run, ref) if ref else None
+    return orjson.loads(body) if body is not None else None
 
 
 def _asked_about(place: Place, turned: Mapping[str, Any]) -> Any:

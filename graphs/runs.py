@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid5
 
 import orjson
 
 from ..contracts.digest import canonical
-from ..contracts.errors import LedgerCorrupt, NotFound, RunErased, SystemChanged
+from ..contracts.errors import LedgerCorrupt, NotFound, RunErased, RunUndone, SystemChanged
 from ..contracts.lock_changes import resumable
 from ..contracts.policy import CompiledPolicy
 from ..contracts.redaction import Redactor
-from ..contracts.review import ReviewAnswer
+from ..contracts.review import DEVELOPMENT, OPERATOR, REVIEW_SECONDS, ReviewAnswer, Reviewer
 from ..contracts.tool import ToolSpec
 from ..ledger.entry import Draft, Entry, Payload
 from ..ledger.records import (
+    CallJudged,
     ContractPassed,
     EffectDone,
     EffectFailed,
@@ -28,16 +32,33 @@ from ..ledger.records import (
     RunEnded,
     RunResumed,
     RunStarted,
+    UndoIntended,
 )
 from ..ledger.sealing import new_run_key
 from ..ledger.store import status_of
 from ..tools.knowing import NOTHING_SHOWN, Knowledge
 from ..tools.run import Grounds, Run
+from ..tools.signing import from_record, key_of, start_mac, start_of
 from .home import Home
 from .standing import Standing
 
 LATE, ADMITTED = 256, 32
 _RUNS = UUID("6f1d9a52-5f0b-4f0a-9c1e-0a8d8f2f7f11")
+
+
+TENANT = "local"
+STARTED_BY: ContextVar[Reviewer | None] = ContextVar("edgewright_started_by", default=None)
+"""Who starts the runs that begin in this context. It comes from whoever holds the system, never from a request."""
+
+
+@contextmanager
+def started_by(reviewer: Reviewer | None) -> Iterator[None]:
+    """Runs that begin inside are started by this person."""
+    token = STARTED_BY.set(reviewer)
+    try:
+        yield
+    finally:
+        STARTED_BY.reset(token)
 
 
 def run_id_of(thread: str, task: str) -> str:
@@ -59,13 +80,17 @@ class Runs:
     ) -> None:
         self._standing, self._home, self._policy, self._tools = standing, home, policy, tools
         self._document, self._defined = document, False
+        self.review_seconds = REVIEW_SECONDS
         self._live: dict[str, Run] = {}
         self._late: deque[Knowledge] = deque(maxlen=LATE)
         self._admitted: deque[Knowledge] = deque(maxlen=ADMITTED)
         self._made: dict[bool, tuple[tuple[tuple[int, int], ...], Redactor, list[Knowledge]]] = {}
 
-    def _grounds(self, run: str, thread: str, environment: str, request: Mapping[str, Any]) -> Grounds:
+    def _grounds(
+        self, run: str, thread: str, environment: str, request: Mapping[str, Any], *, tenant: str = TENANT
+    ) -> Grounds:
         return Grounds(
+            tenant=tenant,
             run=run,
             thread=thread,
             system=self._standing.id,
@@ -77,25 +102,36 @@ class Runs:
             resources=self._standing.resources,
         )
 
+    def rule_by(self, policy: CompiledPolicy) -> None:
+        """Judge by another set of rules from now on. A step that is under way ends under the set it began with."""
+        self._policy = policy
+
     async def begin(self, run_id: str, thread: str, request: dict[str, Any]) -> Run:
         """Begin a run, or attach to it if this is a re-execution of its beginning."""
         if run_id in self._live:
             return self._live[run_id]
         ledger = await self._home.ledger()
-        grounds = self._grounds(run_id, thread, self._standing.environment, request)
+        by, environment = STARTED_BY.get(), self._standing.environment
+        tenant = by.tenant if by else TENANT
+        grounds = self._grounds(run_id, thread, environment, request, tenant=tenant)
         key = new_run_key()
         run = Run(grounds=grounds, ledger=ledger, knows=self._knowledge(key.body))
         run.knows.learn(self._standing.entry.leaves(request))
+        run.knows.said(self._standing.entry, request)
         body = run.knows.kept(request)
         started = RunStarted(
             system=self._standing.id,
             system_digest=self._standing.digest,
             policy_digest=self._policy.digest if self._policy else "",
-            environment=self._standing.environment,
+            environment=environment,
             thread=thread,
             request=body.ref,
             agents=self._standing.agents,
+            started_by=by.id if by else OPERATOR if environment == DEVELOPMENT else "",
+            tenant=tenant,
+            review_seconds=self.review_seconds,
         )
+        started = replace(started, mac=start_mac(key_of(ledger), run_id, started))
         draft = Draft(record=started, key="run.started", payloads=(key, body))
         entry = (await run.write(draft))[0]
         if not self._defined and self._document is not None:
@@ -106,6 +142,25 @@ class Runs:
         run.started = entry.time
         self._live[run_id] = run
         return run
+
+    def _grounds_of(self, run_id: str, began: RunStarted, request: Mapping[str, Any]) -> Grounds:
+        """What a run on record stands on. A record makes no production system a development one."""
+        here = self._standing.environment
+        environment = here if began.environment == DEVELOPMENT else began.environment
+        return self._grounds(run_id, began.thread, environment, request, tenant=began.tenant)
+
+    async def began(self, run_id: str) -> Grounds | None:
+        """On what a run stands, as far as its first record tells it; None for one that is not there.
+
+        Raises:
+            LedgerCorrupt: who started it was changed.
+        """
+        ledger = await self._home.ledger()
+        entries = await asyncio.to_thread(ledger.entries, run_id)
+        if not entries or not isinstance(began := entries[0].record, RunStarted):
+            return None
+        start_of(ledger, run_id, {"run.started": began})
+        return self._grounds_of(run_id, began, {})
 
     async def cut_off(self, thread: str, *, known: str = "") -> tuple[str, list[Entry], dict[str, Any]] | None:
         """The newest run of a thread, its records and its request, if a crash cut it off.
@@ -158,15 +213,23 @@ class Runs:
         )
 
     async def answered(self, run_id: str) -> dict[str, ReviewAnswer]:
-        """Answers that the ledger holds by review id: a crash may have come between an answer and what it allowed."""
+        """Answers that the ledger holds by review id: a crash may have come between an answer and what it allowed.
+
+        They come as they are on record: the gate looks at their signatures.
+        """
         ledger = await self._home.ledger()
+
+        def exact(ref: str) -> Any:
+            body = ledger.exact(run_id, ref) if ref else None
+            return orjson.loads(body) if body is not None else None
+
         found = {}
         for entry in await asyncio.to_thread(ledger.entries, run_id):
             if isinstance(record := entry.record, ReviewAnswered):
-                body = await asyncio.to_thread(ledger.exact, run_id, record.arguments) if record.arguments else None
-                said = {"decision": record.decision, "reason": record.reason, "reviewer": record.reviewer}
-                arguments = orjson.loads(body) if body is not None else None
-                found[record.review] = ReviewAnswer.model_validate({**said, "arguments": arguments})
+                arguments, words = [await asyncio.to_thread(exact, ref) for ref in (record.arguments, record.words)]
+                answer = from_record(record, arguments=arguments, words=words)
+                if answer is not None and answer.signature is not None:
+                    found[record.review] = answer
         return found
 
     async def attach(self, run_id: str) -> Run:
@@ -183,14 +246,18 @@ class Runs:
         body = await asyncio.to_thread(ledger.exact, run_id, began.request)
         if body is None and any(isinstance(e.record, PayloadsErased) for e in entries):
             raise RunErased(run=run_id, thread=began.thread)
+        if any(isinstance(e.record, UndoIntended) for e in entries):
+            raise RunUndone(run=run_id, thread=began.thread)
         if body is None:
             raise LedgerCorrupt(run=run_id, seq=0, fault="the request it began with is gone")
         request = orjson.loads(body)
-        run = Run.over(self._grounds(run_id, began.thread, began.environment, request), ledger, entries)
+        run = Run.over(self._grounds_of(run_id, began, request), ledger, entries)
+        start_of(ledger, run_id, run.journal)  # raises where it was changed
         key: bytes | None = await asyncio.to_thread(ledger.run_key, run_id)
         made = self._knowledge(key or b"")
         made.labels, run.knows = run.knows.labels, made
         run.knows.learn(self._standing.entry.leaves(request))
+        run.knows.said(self._standing.entry, request)
         await asyncio.to_thread(self._learn_again, run, entries)
         if _interrupted(entries):
             now = self._standing.digest if began.system_digest != self._standing.digest else ""
@@ -211,6 +278,10 @@ class Runs:
             match entry.record:
                 case ContractPassed(contract=name, payload=ref) if name in contracts:
                     knows.learn(contracts[name].leaves(self._exact(run, ref) or {}))
+                case CallJudged(at=at, arguments=ref, labels=labels, strayed=strayed, verdict="allow"):
+                    # A record from before grounds were kept leads nowhere, and believes nothing.
+                    grounds = {name: label[2] if len(label) > 2 else "untrusted" for name, label in labels.items()}
+                    knows.given(at, self._exact(run, ref) or {}, grounds, strayed=strayed)
                 case EffectDone(effect=at, tool=name, outcome=ref):
                     knows.told(at, self._exact(run, ref), self._tools.get(name))
                 case EffectRefused(effect=at, tool=name, reason=said) | EffectFailed(effect=at, tool=name, error=said):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -16,48 +16,40 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Command, Interrupt
+from langgraph.types import Command
 
 from ..contracts.budget import Budget
 from ..contracts.contract import Never
-from ..contracts.errors import NotFound, ReviewInvalid, SystemChanged
+from ..contracts.errors import NotFound, SystemChanged, TopologyInvalid
 from ..contracts.policy import Policy
-from ..contracts.review import ReviewAnswer, ReviewRequest
+from ..contracts.review import APPROVAL_SECONDS, REVIEW_SECONDS, ReviewAnswer, Reviewer, ReviewRequest
 from ..contracts.shared import Key
 from ..ledger.holds import Hold
 from ..ledger.store import Ledger
 from ..ledger.transcript import transcript
+from ..tools import signing
+from ..tools.compensation import Compensation
+from .answering import Taking, answering, refuse_other_tenants, seconds_or_faults
 from .blocking import blocking
-from .definition import UNRECORDED, build, define
+from .definition import UNRECORDED, build, define, reloaded
 from .drawing import Drawing, drawing_of, to_mermaid, to_png, to_svg
 from .home import Home
 from .locking import lock_of_definition
 from .reading import GovernedGraph, Governing
 from .registries import Registry
-from .state import REQUEST, RESPONSE, RUN
+from .result import RunResult, result_of
+from .runs import started_by
+from .state import REQUEST, RUN
 from .store import VersionedStore
-from .story import Story, result_html
+from .story import Story
 from .topology import Topology
+from .undoing import undo
 
+__all__ = ["Durability", "RunResult", "System", "system_of"]
 T = TypeVar("T")
 Durability = Literal["sync", "async", "exit"]
 _LOADED: WeakValueDictionary[tuple[str, str], System] = WeakValueDictionary()
 _SYSTEMS: WeakKeyDictionary[StateGraph[Any, Any, Any, Any], System] = WeakKeyDictionary()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
-    """How a run stands when control comes back: `completed` with a response, or `waiting` for reviews."""
-
-    status: Literal["completed", "waiting"]
-    run: str
-    thread: str
-    output: dict[str, Any] | None = None
-    reviews: tuple[ReviewRequest, ...] = ()
-    interrupts: Mapping[str, str] = field(default_factory=dict)
-
-    def _repr_html_(self) -> str:
-        return result_html(self.status, self.run, self.output, self.reviews)
 
 
 class System:
@@ -78,6 +70,8 @@ class System:
         unrecorded: what no record, trace or question to a person shows, beside what a contract never lets cross;
             credentials unless said otherwise.
         wait: seconds that a run waits for its thread while another run has it; None refuses at once.
+        review_seconds: how long a review may be answered; then it is a no.
+        approval_seconds: how long an approval counts for a call that has not begun; then it is asked for again.
 
     Raises:
         TopologyInvalid, AgentInvalid, PolicyInvalid: with every fault found.
@@ -99,7 +93,11 @@ class System:
         registries: Mapping[str, Registry] | None = None,
         unrecorded: Never = UNRECORDED,
         wait: float | None = None,
+        review_seconds: float = REVIEW_SECONDS,
+        approval_seconds: float = APPROVAL_SECONDS,
     ) -> None:
+        if faults := seconds_or_faults(review_seconds=review_seconds, approval_seconds=approval_seconds):
+            raise TopologyInvalid(name=name, faults=faults)
         found = self.definition = define(
             name,
             version=version,
@@ -118,6 +116,9 @@ class System:
         self.specs, self.tools, self.standing = found.specs, found.tools, found.standing
         self.home, self.wait = Home(home), wait
         self._builder, self._runs = build(found, self.home, lock_of_definition(found))
+        self._runs.review_seconds = float(review_seconds)
+        handles = {t.name: t for a in topology.agents for t in a.tools}
+        self._takes = Taking(runs=self._runs, home=self.home, seconds=float(approval_seconds), tools=handles)
         _SYSTEMS[self._builder] = self
         self._loaded_as = found.standing.digest, str(self.home.path.resolve()) if self.home.path else ""
         if self.home.path is not None:
@@ -127,6 +128,19 @@ class System:
     def digest(self) -> str:
         """Digest of agents, contracts, edges, policy and budget."""
         return self.standing.digest
+
+    def reload(self, policy: Policy) -> None:
+        """Judge by another policy from now on, without a restart. All of it or nothing of it takes effect.
+
+        A run that is under way keeps the one it began this stretch with; an approval given under the old one does not
+        count under the new. Every verdict is recorded with the digest of the policy that gave it.
+
+        Raises:
+            PolicyInvalid: with every fault; the policy in force stays.
+        """
+        made = reloaded(self.definition, policy)
+        self._runs.rule_by(made)
+        self.policy = made
 
     # -- the graph -----------------------------------------------------------------------------------------------
 
@@ -168,6 +182,7 @@ class System:
         request: Mapping[str, Any],
         *,
         thread: str | None = None,
+        by: Reviewer | None = None,
         durability: Durability = "sync",
         config: RunnableConfig | None = None,
     ) -> RunResult:
@@ -175,30 +190,45 @@ class System:
 
         Args:
             request: the payload of the entry contract.
+            by: who starts it, which is on record, and on whose tenant's behalf; None is the local operator in
+                development, and nobody that is known elsewhere.
             thread: the thread's id; None makes a new one.
             durability: when checkpoints are durable; see LangGraph. Records before effects are, in every mode.
 
         Raises:
             ContractViolation: the request does not fit; nothing was begun.
             ThreadBusy, ThreadWaiting: the thread is running, or waits for a review.
+            NotFound: the thread is another tenant's.
             Whatever stopped the run; the ledger has its end.
         """
         thread = thread or str(uuid4())
         async with self.hold(thread):
-            return await self._drive({REQUEST: request}, thread, durability, config)
+            if by is not None:
+                refuse_other_tenants(await self._runs.began((await self._standing_of(thread)).run), by, thread)
+            with started_by(by):
+                return await self._drive({REQUEST: request}, thread, durability, config)
 
     async def aresume(
         self,
         thread: str,
         answers: Mapping[str, ReviewAnswer] | None = None,
         *,
+        reviewer: Reviewer | None = None,
         durability: Durability = "sync",
         config: RunnableConfig | None = None,
     ) -> RunResult:
-        """Go on with a thread: with answers to its reviews (by review id), or without, after a crash.
+        """Go on with a thread: with answers to its reviews (by review id), or without: after a crash, or when nobody
+        answered in time.
+
+        Args:
+            reviewer: who answers, as the caller knows them; what an answer says of that counts for nothing. None is
+                the local operator, who may answer in development only.
 
         Raises:
-            ReviewInvalid: an answer to a question that is not open on this thread.
+            ReviewInvalid: an answer to a question that is not open on this thread, or that does not fit it.
+            ReviewExpired: it came too late.
+            ReviewerRefused: whoever gives it may not. The question stays open.
+            NotFound: there is no such thread, for this reviewer's tenant.
             SystemChanged: it began under a version of this system that differs too much, and is not loaded.
         """
         try:
@@ -207,29 +237,50 @@ class System:
             before = _LOADED.get((changed.before, self._loaded_as[1]))
             if before is None or before is self:
                 raise
-            return await before.aresume(thread, answers, durability=durability, config=config)
-        if not answers and found.status == "waiting":
+            return await before.aresume(thread, answers, reviewer=reviewer, durability=durability, config=config)
+        refuse_other_tenants(await self._runs.began(found.run), reviewer, thread)
+        if answers:
+            async with self.hold(thread):  # looked at under the hold: of two answers at once, one finds it open
+                found = await self._standing_of(thread)
+                mine = await self.answering(thread, found.reviews, answers, reviewer=reviewer)
+                resume = {found.interrupts[r]: a.model_dump(mode="json") for r, a in mine.items()}
+                return await self._drive(Command(resume=resume), thread, durability, config)
+        if found.status == "waiting":
             known = await self._runs.answered(found.run)
-            answers = {r.id: known[r.id] for r in found.reviews if r.id in known}
-            if not answers:
+            given = {found.interrupts[r.id]: known[r.id] for r in found.reviews if r.id in known}
+            if given:
+                resume = {i: a.model_dump(mode="json") for i, a in given.items()}
+                return await self._drive(Command(resume=resume), thread, durability, config)
+            if not any(0 < r.expires < signing.now() for r in found.reviews):
                 return found
-        if not answers:
-            cut_off = await self._runs.cut_off(thread, known=found.run)
-            given = {REQUEST: cut_off[2]} if cut_off else None
-            if given is None and not found.run:
-                raise NotFound(kind="run on thread", name=thread)
-            return await self._drive(given, thread, durability, config)
-        asked = {r.id: r for r in found.reviews}
-        for review, answer in answers.items():
-            if review not in asked:
-                raise ReviewInvalid(review=review, detail="is not open on this thread", open=list(asked))
-            if asked[review].kind == "handoff" and answer.decision == "approve":
-                fault = "a payload that breaks its contract can be edited or rejected, not approved"
-                raise ReviewInvalid(review=review, detail=fault, open=list(asked))
-            if answer.decision == "edit" and answer.arguments is None:
-                raise ReviewInvalid(review=review, detail="an edit needs arguments", open=list(asked))
-        resume = {found.interrupts[r]: a.model_dump(mode="json") | {"review": r} for r, a in answers.items()}
-        return await self._drive(Command(resume=resume), thread, durability, config)
+            return await self._drive(None, thread, durability, config)  # nobody answered in time, which is a no
+        cut_off = await self._runs.cut_off(thread, known=found.run)
+        if cut_off is None and not found.run:
+            raise NotFound(kind="run on thread", name=thread)
+        return await self._drive({REQUEST: cut_off[2]} if cut_off else None, thread, durability, config)
+
+    async def answering(
+        self,
+        thread: str,
+        requests: Sequence[ReviewRequest],
+        answers: Mapping[str, ReviewAnswer],
+        *,
+        reviewer: Reviewer | None = None,
+    ) -> dict[str, ReviewAnswer]:
+        """Answers to open reviews by review id, checked and signed, for a caller that resumes the graph itself.
+
+        Raises:
+            As `aresume`.
+        """
+        others = (s._takes for s in list(_SYSTEMS.values()) if s is not self and s.home.kept)
+        return await answering([self._takes, *others], thread, requests, answers, reviewer)
+
+    async def tenant_of(self, thread: str) -> str | None:
+        """The tenant whose runs a thread holds; None before its first run. Raises LedgerCorrupt."""
+        ledger = await self.home.ledger()
+        newest = await asyncio.to_thread(ledger.runs, thread=thread, limit=1)
+        grounds = await self._runs.began(newest[0].run) if newest else None
+        return grounds.tenant if grounds else None
 
     def hold(self, thread: str, *, nested: bool = False) -> Hold:
         """Hold a thread of this home, in every process of this machine: one run at a time.
@@ -243,7 +294,7 @@ class System:
         async with self.hold(thread, nested=True):
             graph = await self._running()
             value = await graph.ainvoke(given, _on(thread, config), durability=durability)
-            return _result(thread, value or {}, value.get("__interrupt__", ()) if value else ())
+            return result_of(thread, value or {}, value.get("__interrupt__", ()) if value else ())
 
     async def astream(
         self,
@@ -275,7 +326,7 @@ class System:
         state = await graph.aget_state(_on(thread, None))
         if (changed := await self._runs.changed(str(state.values.get(RUN, "")))) is not None:
             raise changed
-        return _result(thread, state.values, state.interrupts)
+        return result_of(thread, state.values, state.interrupts)
 
     def run(self, request: Mapping[str, Any], **options: Any) -> RunResult:
         """`arun` for code without an event loop, notebooks included."""
@@ -284,6 +335,32 @@ class System:
     def resume(self, thread: str, answers: Mapping[str, ReviewAnswer] | None = None, **options: Any) -> RunResult:
         """`aresume` for code without an event loop, notebooks included."""
         return blocking(self.aresume(thread, answers, **options))
+
+    async def acompensate(self, run: str, *, by: str, again: bool = False, keep_going: bool = False) -> Compensation:
+        """Undo what a run that has ended did, the last effect first, by the `compensate` of its tools.
+
+        Each effect is undone once, whatever crashes and however often this is called. One that could not be undone
+        stops the rest, for effects before it may be what it stands on.
+
+        Args:
+            by: who wants that; it goes on record.
+            again: `by` has looked: an undoing that may have happened is done again, and a record that others changed
+                since is taken as it is now.
+            keep_going: do not stop.
+
+        Raises:
+            NotFound: there is no such run.
+            UndoRefused: it has not ended, is another system's, was erased, or nobody is named.
+            ThreadBusy: its thread is running, or somebody undoes it now.
+            LedgerUnavailable, LedgerCorrupt: what was undone until then is on record.
+        """
+        ledger, learn = await self.home.ledger(), self._runs._learn_again
+        options = {"again": again, "keep_going": keep_going}
+        return await undo(self.definition, ledger, run, hold=self.hold, learn=learn, by=by, **options)
+
+    def compensate(self, run: str, *, by: str, again: bool = False, keep_going: bool = False) -> Compensation:
+        """`acompensate` for code without an event loop, notebooks included."""
+        return blocking(self.acompensate(run, by=by, again=again, keep_going=keep_going))
 
     # -- what happened -------------------------------------------------------------------------------------------
 
@@ -319,22 +396,3 @@ def system_of(graph: CompiledStateGraph[Any, Any, Any, Any]) -> System | None:
 def _on(thread: str, config: RunnableConfig | None) -> RunnableConfig:
     base = config or RunnableConfig()
     return {**base, "configurable": {**base.get("configurable", {}), "thread_id": thread}}
-
-
-def _result(thread: str, value: Mapping[str, Any], interrupts: Sequence[Interrupt]) -> RunResult:
-    asked = [(ReviewRequest.model_validate_json(_json(i.value)), i.id) for i in interrupts]
-    if asked:
-        return RunResult(
-            status="waiting",
-            run=asked[0][0].run,
-            thread=thread,
-            reviews=tuple(r for r, _ in asked),
-            interrupts={r.id: i for r, i in asked},
-        )
-    return RunResult(status="completed", run=value.get(RUN, ""), thread=thread, output=value.get(RESPONSE) or None)
-
-
-def _json(value: Any) -> bytes:
-    import orjson
-
-    return orjson.dumps(value)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import orjson
 
 from ..contracts.errors import LedgerCorrupt
+from .counts import Counting
 from .records import RECORDS, Record
 from .shared import Step
 
@@ -43,12 +44,14 @@ class Draft:
         payloads: stored with the record; a pair is a `Payload` of which nothing was redacted.
         shared: what becomes of a shared record in the same transaction. If that is refused, nothing of the append is
             written; if the key was there before, nothing becomes of it.
+        counts: what is counted, or released, in the same transaction, by the same rule; see `ledger/counts.py`.
     """
 
     record: Record
     key: str | None = None
     payloads: tuple[Payload | tuple[str, bytes], ...] = ()
     shared: Step | None = None
+    counts: tuple[Counting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from .entry import Entry
-from .records import EffectDone, EffectFailed, EffectIntended, EffectRefused, EffectReused
+from .records import (
+    EffectDone,
+    EffectFailed,
+    EffectIntended,
+    EffectRefused,
+    EffectReused,
+    UndoDone,
+    UndoFailed,
+    UndoIntended,
+)
 
 Status = Literal["done", "refused", "failed", "unknown", "intended"]
+UndoStatus = Literal["done", "failed", "unknown", "intended"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undo:
+    """How an effect's undoing stands, by its newest record.
+
+    Attributes:
+        status: `done`; `failed` (nothing was undone); `unknown` (it may be undone); `intended` (a crash or a stop came
+            before any outcome: it may be undone too).
+        by: who undid it, or tried to.
+        tries: how often it was begun.
+        idempotency: of the tool, when it was begun last.
+        said: why it failed.
+    """
+
+    status: UndoStatus
+    by: str
+    tries: int = 0
+    idempotency: str = ""
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +52,7 @@ class Effect:
             may have happened); `intended` (a crash or a stop came before any outcome: it may have happened too).
         arguments, outcome: refs of payloads; `said` is why it was refused or failed.
         reused: how often a re-execution was given the recorded outcome instead of the effect.
+        undo: how its undoing stands; None where nobody began to undo it.
     """
 
     at: str
@@ -34,11 +65,13 @@ class Effect:
     outcome: str = ""
     said: str = ""
     reused: int = 0
+    undo: Undo | None = None
 
     @property
     def certain(self) -> bool:
-        """Whether it is known that it happened, or that it did not."""
-        return self.status in ("done", "refused", "failed")
+        """Whether it is known that it happened, or that it did not; and that it was undone, or was not."""
+        undone = self.undo is None or self.undo.status in ("done", "failed")
+        return undone and self.status in ("done", "refused", "failed")
 
 
 def effects_of(entries: Sequence[Entry]) -> list[Effect]:
@@ -46,6 +79,7 @@ def effects_of(entries: Sequence[Entry]) -> list[Effect]:
     intended: dict[str, Entry] = {}
     ended: dict[str, Entry] = {}
     reused: dict[str, int] = {}
+    undos: dict[str, Undo] = {}
     for entry in entries:
         match entry.record:
             case EffectIntended(effect=at):
@@ -54,12 +88,27 @@ def effects_of(entries: Sequence[Entry]) -> list[Effect]:
                 ended[at] = entry
             case EffectReused(effect=at):
                 reused[at] = reused.get(at, 0) + 1
+            case UndoIntended(effect=at) | UndoDone(effect=at) | UndoFailed(effect=at) as record:
+                undos[at] = _undo(record, undos.get(at))
             case _:
                 pass
-    return [_effect(at, entry, ended.get(at), reused.get(at, 0)) for at, entry in intended.items()]
+    return [_effect(at, entry, ended.get(at), reused.get(at, 0), undos.get(at)) for at, entry in intended.items()]
 
 
-def _effect(at: str, began: Entry, end: Entry | None, reused: int) -> Effect:
+def _undo(record: UndoIntended | UndoDone | UndoFailed, before: Undo | None) -> Undo:
+    found = before or Undo(status="intended", by=record.by)
+    match record:
+        case UndoIntended(idempotency=way):
+            found = replace(found, status="intended", tries=found.tries + 1, idempotency=way, said="")
+        case UndoDone():
+            found = replace(found, status="done", said="")
+        case UndoFailed(error=error, unknown=unknown):
+            found = replace(found, status="unknown" if unknown else "failed", said=error)
+    # What is undone stays so: of two who undid it at once, the slower one may have failed.
+    return before if before is not None and before.status == "done" else replace(found, by=record.by)
+
+
+def _effect(at: str, began: Entry, end: Entry | None, reused: int, undo: Undo | None) -> Effect:
     record = began.record
     assert isinstance(record, EffectIntended)
     status: Status = "intended"
@@ -84,4 +133,5 @@ def _effect(at: str, began: Entry, end: Entry | None, reused: int) -> Effect:
         outcome=outcome,
         said=said,
         reused=reused,
+        undo=undo,
     )

@@ -12,6 +12,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from ..contracts.errors import LedgerUnavailable, NotFound
+from .counts import changed
+from .counts_memory import MemoryCounts
 from .entry import GENESIS, Draft, Entry, Payload, decode, encode, link
 from .records import PayloadsErased, RunEnded, RunStarted
 from .sealing import KEY_BYTES, RUN_KEY, Keyring, fits, key_first
@@ -38,6 +40,7 @@ class MemoryLedger:
         self.keyring = Keyring(os.urandom(KEY_BYTES))
         self._definitions: dict[str, bytes] = {}
         self._closed = False
+        self._counts = MemoryCounts()
         self.shared = MemoryShared(self._lock, self.append, lambda: self._closed)
 
     def append(self, run: str, drafts: Sequence[Draft]) -> Future[list[Entry]]:
@@ -63,8 +66,13 @@ class MemoryLedger:
         return _Noted(None)
 
     def _append(self, run: str, drafts: Sequence[Draft]) -> list[Entry]:
-        table = self.shared.table()
-        drafts = filled(drafts, lambda key: (run, key) in self._keys, table, time.time())
+        table, moment = self.shared.table(), time.time()
+
+        def is_known(key: str) -> bool:
+            return (run, key) in self._keys
+
+        counts = changed(drafts, is_known, self._counts, moment)
+        drafts = filled(drafts, is_known, table, moment)
         bodies = [encode(d.record) for d in drafts]  # may raise, as the next does: before anything is changed
         link(GENESIS, run, 0, 0.0, "", "".join(d.key or "" for d in drafts), b"")
         fresh = self._fresh(run, drafts)
@@ -92,6 +100,7 @@ class MemoryLedger:
             out.append(replace(entry, record=draft.record))
         self._payloads.setdefault(run, {}).update(fresh)
         table.commit()
+        self._counts.put(counts, moment)
         return out
 
     def _fresh(self, run: str, drafts: Sequence[Draft]) -> dict[str, Payload]:
@@ -108,6 +117,11 @@ class MemoryLedger:
                 if item.ref not in known:
                     fresh.setdefault(item.ref, item)
         return fresh
+
+    def counted(self, key: str, since: float) -> int:
+        """See `Ledger.counted`."""
+        with self._lock:
+            return self._counts.total(key, since)
 
     def entries(self, run: str) -> list[Entry]:
         """See `Ledger.entries`."""

@@ -97,6 +97,16 @@ def _definitions(db: sqlite_utils.Database) -> None:
     db.table("definitions").create({"digest": str, "body": bytes}, pk="digest", not_null={"body"})
 
 
+def _counts(db: sqlite_utils.Database) -> None:
+    # Of each that counted: how much, and when. Sums are read from the first index alone.
+    db.execute(
+        """CREATE TABLE counts (key TEXT NOT NULL, by TEXT NOT NULL, amount INTEGER NOT NULL CHECK (amount >= 0),
+        time REAL NOT NULL, lasting INTEGER NOT NULL, PRIMARY KEY (key, by))"""
+    )
+    db.execute("CREATE INDEX counts_by_time ON counts (key, time, amount)")
+    db.execute("CREATE INDEX old_counts ON counts (time) WHERE lasting = 0")
+
+
 MIGRATIONS: Sequence[Callable[[sqlite_utils.Database], None]] = (
     _tables,
     _checkpoints,
@@ -104,6 +114,7 @@ MIGRATIONS: Sequence[Callable[[sqlite_utils.Database], None]] = (
     _sealing,
     _sharing,
     _definitions,
+    _counts,
 )
 VERSION = len(MIGRATIONS)
 

@@ -17,7 +17,11 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
-    """A run began: of which system, on which thread, under which policy, with which request."""
+    """A run began: of which system, on which thread, under which policy, with which request, for whom.
+
+    `started_by` is empty where nobody knows; `mac` vouches for it, and for tenant and environment, where a key is.
+    `review_seconds` is how long its reviews may be answered.
+    """
 
     kind: ClassVar[str] = "run.started"
     system: str
@@ -27,6 +31,10 @@ class RunStarted:
     thread: str
     request: str
     agents: Mapping[str, str]
+    started_by: str = ""
+    tenant: str = "local"
+    review_seconds: float = 0.0
+    mac: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +229,8 @@ class ReplyReused:
 class CallJudged:
     """A tool call was judged: `allow`, `deny` or `ask`, by which rules, under which policy, knowing which facts.
 
-    `labels` are (integrity, sensitivity) by argument.
+    `labels` are (integrity, sensitivity, ground) by argument. `strayed`: it reads something to which nothing leads that
+    the user said, after the agent read text that nobody vouches for.
     """
 
     kind: ClassVar[str] = "call.judged"
@@ -236,11 +245,15 @@ class CallJudged:
     policy_digest: str
     facts: Mapping[str, Any] = field(default_factory=dict)
     labels: Mapping[str, list[str]] = field(default_factory=dict)
+    strayed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewAsked:
-    """A person was asked."""
+    """A person was asked, at `asked`, to be answered until `expires` (seconds since the epoch).
+
+    `approvers` are the roles that the rules name, in their order; `exact` is a digest of the arguments, keyed per run.
+    """
 
     kind: ClassVar[str] = "review.asked"
     review: str
@@ -249,11 +262,19 @@ class ReviewAsked:
     about: str
     binding: str
     rules: list[str]
+    approvers: list[str] = field(default_factory=list)
+    exact: str = ""
+    asked: float = 0.0
+    expires: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewAnswered:
-    """A person answered."""
+    """A person answered; or nobody did in time (`expired`).
+
+    `signature` proves who it was, and covers the answer as it was given; where the reason is shown redacted, `words`
+    is the payload that holds it as it was.
+    """
 
     kind: ClassVar[str] = "review.answered"
     review: str
@@ -262,6 +283,8 @@ class ReviewAnswered:
     reason: str
     reviewer: str
     arguments: str = ""
+    words: str = ""
+    signature: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +338,41 @@ class EffectReused:
     kind: ClassVar[str] = "effect.reused"
     effect: str
     tool: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoIntended:
+    """Somebody (`by`) is about to undo an effect of a run that ended. Durable before it is undone; one per attempt."""
+
+    kind: ClassVar[str] = "undo.intended"
+    effect: str
+    tool: str
+    by: str
+    idempotency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoDone:
+    """An effect was undone. `outcome` is the digest of what its tool's `compensate` returned."""
+
+    kind: ClassVar[str] = "undo.done"
+    effect: str
+    tool: str
+    by: str
+    outcome: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoFailed:
+    """An effect was not undone. `unknown` tells whether it may have been nevertheless; if not, it stands as it was."""
+
+    kind: ClassVar[str] = "undo.failed"
+    effect: str
+    tool: str
+    by: str
+    error: str
+    unknown: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -421,6 +479,9 @@ Record = (
     | EffectRefused
     | EffectFailed
     | EffectReused
+    | UndoIntended
+    | UndoDone
+    | UndoFailed
     | RecordRead
     | RecordClaimed
     | RecordSettled

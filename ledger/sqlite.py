@@ -13,7 +13,9 @@ from typing import Any
 
 import sqlite_utils
 
-from ..contracts.errors import LedgerCorrupt, LedgerUnavailable, NotFound
+from ..contracts.errors import LedgerCorrupt, LedgerUnavailable, LimitReached, NotFound
+from .counts import changed
+from .counts_sqlite import SqliteCounts, raising, total_of
 from .entry import GENESIS, Draft, Entry, Payload, decode, encode, link
 from .keyfile import keyring_of
 from .records import PayloadsErased
@@ -79,23 +81,34 @@ class SqliteLedger:
             failed: Future[list[Entry]] = Future()
             failed.set_exception(error)
             return failed
-        if all(d.shared is None for d in drafts):
+        if all(d.shared is None and not d.counts for d in drafts):
             return self.writer.submit(lambda conn: self._append(conn, run, drafts, bodies))
-        job = self.writer.submit(lambda conn: unless_refused(conn, lambda: self._shared(conn, run, drafts)))
+        job = self.writer.submit(lambda conn: unless_refused(conn, lambda: self._within_limits(conn, run, drafts)))
         # Whoever waits for a record that was settled tries again. A refusal settles nothing, and wakes in vain.
         job.add_done_callback(lambda _: wake_settled(d.shared for d in drafts))
-        return unpacked(job)
+        return raising(unpacked(job))
 
     def note(self, run: str, drafts: Sequence[Draft]) -> Noted:
         """See `Ledger.note`."""
         # Encoded by the writer: what is not JSON fails there, alone, and is found by whoever waits next.
-        return self.writer.post(lambda conn: self._shared(conn, run, drafts))
+        return self.writer.post(lambda conn: self._stepped(conn, run, drafts))
 
-    def _shared(self, conn: sqlite3.Connection, run: str, drafts: Sequence[Draft]) -> list[Entry]:
+    def _within_limits(self, conn: sqlite3.Connection, run: str, drafts: Sequence[Draft]) -> list[Entry] | LimitReached:
+        try:
+            return self._stepped(conn, run, drafts)
+        except LimitReached as refusal:  # decided before anything was written
+            return refusal
+
+    def _stepped(self, conn: sqlite3.Connection, run: str, drafts: Sequence[Draft]) -> list[Entry]:
+        """Append drafts with the steps that hang on them: counts, and what becomes of shared records."""
+        now, counts = time.time(), SqliteCounts(conn)
+
         def known(key: str) -> bool:
             return conn.execute(_BY_KEY, (run, key)).fetchone() is not None
 
-        drafts = filled(drafts, known, SqliteTable(conn), time.time())
+        changes = changed(drafts, known, counts, now)
+        drafts = filled(drafts, known, SqliteTable(conn), now)
+        counts.put(changes, now)
         return self._append(conn, run, drafts, [encode(d.record) for d in drafts])
 
     def _append(
@@ -153,6 +166,11 @@ class SqliteLedger:
         except sqlite3.DatabaseError as error:  # no text, no page: what the file holds cannot be read
             raise LedgerCorrupt(run=run, seq=-1, fault=f"cannot be read: {error}") from error
         return rows
+
+    def counted(self, key: str, since: float) -> int:
+        """See `Ledger.counted`."""
+        found: int = self._read(lambda db: total_of(db, key, since))
+        return found
 
     def entries(self, run: str) -> list[Entry]:
         """See `Ledger.entries`."""

@@ -54,11 +54,18 @@ class Ledger(Protocol):
         ...
 
     def append(self, run: str, drafts: Sequence[Draft]) -> Future[list[Entry]]:
-        """Queue drafts for a run. The future raises LedgerUnavailable if they cannot be made durable."""
+        """Queue drafts for a run. The future raises LedgerUnavailable if they cannot be made durable.
+
+        It raises what a draft's `shared` and `counts` raise, LimitReached among them: then nothing was written.
+        """
         ...
 
     def note(self, run: str, drafts: Sequence[Draft]) -> Noted:
         """Queue drafts that nobody waits for: they may wait a moment to share the commit of what comes next."""
+        ...
+
+    def counted(self, key: str, since: float) -> int:
+        """The sum of the amounts that drafts counted under a key since a moment, in seconds since the epoch. Blocks."""
         ...
 
     def entries(self, run: str) -> list[Entry]:

@@ -41,6 +41,9 @@ from .records import (
     RunStarted,
     SharedRefused,
     SharedWritten,
+    UndoDone,
+    UndoFailed,
+    UndoIntended,
 )
 
 Tone = Literal["run", "agent", "contract", "model", "tool", "review", "good", "bad", "quiet"]
@@ -136,10 +139,12 @@ class _Teller:
                 )
             case ReviewAnswered() as r:
                 edited = [("edited to", self._content(r.arguments))] if r.arguments else []
-                tone: Tone = "bad" if r.decision == "reject" else "good"
+                tone: Tone = "bad" if r.decision in ("reject", "expired") else "good"
                 return 2, tone, f"{r.reviewer}: {r.decision}", [("reason", r.reason), *edited]
             case EffectIntended() | EffectDone() | EffectRefused() | EffectFailed() | EffectReused() as record:
                 return self._effect(record)
+            case UndoIntended() | UndoDone() | UndoFailed() as record:
+                return self._undo(record)
             case RecordRead() | RecordClaimed() | RecordSettled() | RecordRefused() | RecordReleased() as record:
                 return _shared(record)
             case PayloadsErased() as r:
@@ -157,6 +162,7 @@ class _Teller:
                     ("policy", r.policy_digest[:12] or "none: every tool call is denied"),
                     ("environment", r.environment),
                     ("thread", r.thread),
+                    ("started by", r.started_by),
                 ]
                 return 0, "run", f"run of {r.system} ({r.system_digest[:12]})", facts
             case RunResumed() as r:
@@ -200,7 +206,8 @@ class _Teller:
         tones: Mapping[str, Tone] = {"allow": "tool", "ask": "review"}
         facts = [
             ("arguments", self._content(r.arguments)),
-            ("from", ", ".join(f"{name}: {label[0]}" for name, label in r.labels.items())),
+            ("from", ", ".join(f"{name}: {_where_from(label)}" for name, label in r.labels.items())),
+            ("strayed", "nothing that the user said leads here" if r.strayed else ""),
             ("facts", orjson.dumps(dict(r.facts)).decode() if r.facts else ""),
             ("rules", ", ".join(r.rules)),
             ("because", "; ".join(r.reasons)),
@@ -222,6 +229,18 @@ class _Teller:
             case EffectReused() as r:
                 return 2, "good", f"{r.tool}: recorded outcome given back, not done again", [("effect", r.effect)]
 
+    def _undo(self, record: UndoIntended | UndoDone | UndoFailed) -> _Told:
+        effect = [("effect", record.effect)]
+        match record:
+            case UndoIntended() as r:
+                return 0, "quiet", f"{r.by} is about to undo {r.tool}", [*effect, ("idempotency", r.idempotency)]
+            case UndoDone() as r:
+                facts = [*effect, ("outcome", self._content(r.outcome)), ("took", _took(r.seconds))]
+                return 0, "good", f"{r.by}: {r.tool} undone", facts
+            case UndoFailed() as r:
+                known = "it is not known whether it is" if r.unknown else "what it did stands"
+                return 0, "bad", f"{r.by}: {r.tool} not undone, {known}", [*effect, ("error", r.error)]
+
 
 def _shared(record: RecordRead | RecordClaimed | RecordSettled | RecordRefused | RecordReleased) -> _Told:
     match record:
@@ -237,6 +256,12 @@ def _shared(record: RecordRead | RecordClaimed | RecordSettled | RecordRefused |
             return 2, "bad", f"{r.tool}: {r.record} was not free", [("error", r.error), ("reason", r.reason)]
         case RecordReleased() as r:
             return 2, "review", f"{r.by}: {r.record} cleared, whatever became of the effect", [("record", r.alias)]
+
+
+def _where_from(label: Sequence[str]) -> str:
+    """Where an argument comes from, and how sensitive it is where that matters."""
+    whose, level = label[2] if len(label) > 2 else label[0], label[1]
+    return f"{whose} ({level})" if level in ("personal", "secret") else whose
 
 
 def _took(seconds: float) -> str:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 from langgraph.types import Interrupt
 from pydantic import ValidationError
 
 from ..contracts.contract import faults_of
 from ..contracts.errors import ReviewInvalid
-from ..contracts.review import ReviewAnswer
-
-REVIEWER = "local operator"
-"""Who answers where nobody is asked for a name. What a client claims to be is never recorded."""
+from ..contracts.review import OPERATOR, ReviewAnswer, ReviewRequest
 
 _DECISIONS = {
     "call": ("approve", "edit", "reject"),
@@ -58,6 +56,11 @@ def addressed(found: Sequence[Interrupt], resume: Any, *, governed: bool) -> dic
     return {key: _checked(by_id[key], answer, known) for key, answer in answers.items()}
 
 
+def questions(found: Sequence[Interrupt]) -> dict[str, ReviewRequest]:
+    """What a governed graph asks, by the id of its interrupt."""
+    return {i.id: ReviewRequest.model_validate_json(orjson.dumps(i.value)) for i in found}
+
+
 def _review(found: Interrupt) -> str:
     value = found.value.get("id") if isinstance(found.value, Mapping) else None
     return value if isinstance(value, str) else ""
@@ -68,9 +71,12 @@ def _checked(found: Interrupt, given: Any, known: Sequence[str]) -> dict[str, An
     if not isinstance(given, Mapping):
         raise ReviewInvalid(review=review, detail="an answer is an object with a decision and a reason", open=known)
     try:
-        answer = ReviewAnswer.model_validate({"review": review, **given, "reviewer": REVIEWER})
+        # What a client claims to be is never recorded.
+        answer = ReviewAnswer.model_validate({"review": review, **given, "reviewer": OPERATOR})
     except ValidationError as error:
         raise ReviewInvalid(review=review, detail="; ".join(faults_of(error)), open=known) from None
+    if answer.signature is not None:
+        faults.append("signature: is given by the server, to whom it knows")
     kind = found.value.get("kind") if isinstance(found.value, Mapping) else ""
     allowed = _DECISIONS.get(str(kind), ())
     if answer.decision not in allowed:

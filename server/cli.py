@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
 import sqlite3
 import sys
@@ -19,6 +20,7 @@ from rich.table import Table
 
 from ..contracts.errors import EdgewrightError, LedgerCorrupt, NotFound, ProjectInvalid, ReviewInvalid
 from ..contracts.review import ReviewAnswer
+from ..contracts.shown import shown_text
 from ..graphs.drawing import drawing_of, to_mermaid, to_png, to_svg
 from ..graphs.home import FILE, Home
 from ..graphs.system import RunResult, System
@@ -26,7 +28,7 @@ from ..ledger.entry import verify
 from ..ledger.journal import effects_of
 from ..ledger.store import Ledger
 from ..ledger.transcript import find_run, plain, transcript
-from . import locks, policies, show
+from . import asked, locks, policies, show, undoing
 from .project import Served, load_all, load_served
 from .settings import Settings
 
@@ -39,6 +41,7 @@ HERE = Path()
 
 locks.register(app)
 policies.register(app)
+undoing.register(app)
 
 
 def main() -> None:
@@ -130,7 +133,10 @@ def run(
     json: Json = False,
     project: Folder = HERE,
 ) -> None:
-    """Run a system on one request, or go on with a thread by answering its reviews."""
+    """Run a system on one request, or go on with a thread by answering its reviews.
+
+    Answers given here are the local operator's, so they are taken in the development environment only.
+    """
     chosen = _system(system, project)
     try:
         if input:
@@ -173,17 +179,10 @@ def _shown(system: str, result: RunResult) -> None:
     if result.output is not None:
         out.print(plain(orjson.dumps(result.output, option=orjson.OPT_INDENT_2).decode(), cut=None), markup=False)
     for review in result.reviews:
-        why = "; ".join(f"{r.id}: {r.reason} (ask {r.approver})" for r in review.rules) or "; ".join(review.faults)
-        asked = orjson.dumps(review.arguments).decode()
-        out.print(plain(f"review {review.id}: {review.agent} wants {review.tool or review.edge} {asked}"), markup=False)
-        out.print(plain(f"  because {why}"), markup=False)
-        if review.provenance:
-            came = ", ".join(f"{name}: {whose}" for name, whose in review.provenance.items())
-            out.print(plain(f"  from {came}"), markup=False)
-        if review.facts:
-            out.print(plain(f"  knowing {orjson.dumps(review.facts).decode()}"), markup=False)
-        command = f"edgewright run {system} --thread {result.thread} --answer {review.id}=approve:REASON"
-        out.print(f"  answer with: {command}", markup=False, soft_wrap=True)
+        for line in asked.lines(review):
+            out.print(line, markup=False, emoji=False, soft_wrap=True)
+        command = f"edgewright run {system} --thread {shlex.quote(result.thread)} --answer {review.id}=approve:REASON"
+        out.print(f"  answer with: {shown_text(command)}", markup=False, emoji=False, soft_wrap=True)
 
 
 @app.command()
@@ -351,6 +350,9 @@ def _facts(served: Served) -> dict[str, Any]:
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 2024,
+    reviewers: Annotated[
+        Path | None, typer.Option(help="File of those who may use it, by digests of their bearer tokens.")
+    ] = None,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
@@ -359,11 +361,16 @@ def serve(
 
     from .app import create_app
     from .guard import LOOPBACK
+    from .identity import Tokens
 
     settings = Settings()
+    people = reviewers or settings.reviewers
+    identify = Tokens.read(people) if people is not None else None
     served = load_all(project)
     hosts = LOOPBACK if host in LOOPBACK else {*LOOPBACK, host}
-    application = create_app(served, home=Home(settings.home), environment=settings.environment, hosts=hosts)
+    application = create_app(
+        served, home=Home(settings.home), environment=settings.environment, identify=identify, hosts=hosts
+    )
     if json:
         _json({"url": f"http://{host}:{port}", "assistants": sorted(served)})
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import tomllib
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -47,24 +48,24 @@ class Case(BaseModel):
     approvals: list[str] = Field(default_factory=list)
     tainted: list[str] = Field(default_factory=list)
     private: list[str] = Field(default_factory=list)
+    unnamed: list[str] = Field(default_factory=list)
+    distant: list[str] = Field(default_factory=list)
+    active: list[str] = Field(default_factory=list)
+    large: list[str] = Field(default_factory=list)
+    exposed: bool = False
+    fixed: bool = False
+    foreseen: bool = False
+    recent: int = 0
+    asked: int = 0
+    amounts: dict[str, dict[str, int]] = Field(default_factory=dict)
     expect: Literal["allow", "deny", "ask", ""] = ""
     rules: list[str] | None = None
 
     def call(self) -> PolicyCall:
         """The call, as the policy sees it."""
-        return PolicyCall(
-            agent=self.agent,
-            tool=self.tool,
-            args=self.args,
-            facts=self.facts,
-            request=self.request,
-            env=self.env,
-            calls=self.calls,
-            done=frozenset(self.done),
-            approvals=frozenset(self.approvals),
-            tainted=frozenset(self.tainted),
-            private=frozenset(self.private),
-        )
+        given = {f.name: getattr(self, f.name) for f in fields(PolicyCall) if f.name in type(self).model_fields}
+        made: dict[str, Any] = {n: frozenset(v) if isinstance(v, list) else v for n, v in given.items()}
+        return PolicyCall(**made)
 
 
 def register(app: typer.Typer) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 from langgraph.types import StateSnapshot
 
 from ..contracts.errors import NotFound
+from ..contracts.review import Reviewer
 from . import view
 from .assistants import assistant, assistant_id, graph_json, named, schemas
 from .guard import json_response
@@ -53,6 +54,14 @@ class Desk:
         served = self.served.get(thread.graph)
         return served, await self.runs.state(served, thread.id) if served else None
 
+    async def theirs(self, thread: str, reviewer: Reviewer | None) -> bool:
+        """Whether a thread exists for somebody: it has no run of another tenant's."""
+        if reviewer is None:
+            return True
+        systems = {id(s.system.home): s.system for s in self.served.values() if s.system is not None}
+        tenants = {await system.tenant_of(thread) for system in systems.values()}
+        return tenants <= {None, reviewer.tenant}
+
     async def thread_json(self, thread: Thread) -> dict[str, Any]:
         """A thread as the SDK reads it."""
         served, snapshot = await self.snapshot(thread)
@@ -73,6 +82,19 @@ class Desk:
 def _desk(request: Request) -> Desk:
     desk: Desk = request.app.state.desk
     return desk
+
+
+def _reviewer(request: Request) -> Reviewer | None:
+    found: Reviewer | None = getattr(request.state, "reviewer", None)
+    return found
+
+
+async def _own(request: Request) -> None:
+    """Raises NotFound: the thread in the path is another tenant's, with the words for one that is not there."""
+    thread = uuid_of(request.path_params["thread_id"], "thread_id")
+    if not await _desk(request).theirs(thread, _reviewer(request)):
+        run = request.path_params.get("run_id")
+        raise NotFound(kind="run", name=uuid_of(run, "run_id")) if run else NotFound(kind="thread", name=thread)
 
 
 def _run_json(row: RunRow) -> dict[str, Any]:
@@ -98,7 +120,8 @@ def _small(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
 system = APIRouter()
 assistants = APIRouter(prefix="/assistants")
 threads = APIRouter(prefix="/threads")
-runs = APIRouter(prefix="/threads/{thread_id}/runs")
+runs = APIRouter(prefix="/threads/{thread_id}/runs", dependencies=[Depends(_own)])
+OWN = [Depends(_own)]
 
 
 @system.get("/ok")
@@ -170,6 +193,8 @@ async def create_thread(request: Request) -> Response:
     thread = uuid_of(body.thread_id, "thread_id") if body.thread_id is not None else str(uuid4())
     if not await desk.threads.create(thread, _small(body.metadata)) and body.if_exists != "do_nothing":
         raise HTTPException(409, f"thread {thread} exists already")
+    if not await desk.theirs(thread, _reviewer(request)):
+        raise HTTPException(409, f"thread {thread} exists already")
     return json_response(200, await desk.thread_json(await desk.threads.get(thread)))
 
 
@@ -184,6 +209,7 @@ async def search_threads(request: Request) -> Response:
         by=body.sort_by or "created_at",
         ascending=body.sort_order == "asc",
     )
+    found = [t for t in found if await desk.theirs(t.id, _reviewer(request))]
     if body.status is None:
         shown = [await desk.thread_json(t) for t in found[body.offset : body.offset + body.limit]]
         return _page(shown, 0, body.limit, more=len(found) > body.offset + body.limit, at=body.offset)
@@ -191,7 +217,7 @@ async def search_threads(request: Request) -> Response:
     return _page(standing, body.offset, body.limit)
 
 
-@threads.get("/{thread_id}")
+@threads.get("/{thread_id}", dependencies=OWN)
 async def get_thread(request: Request, thread_id: str) -> Response:
     """A thread, with its status."""
     query_of(request)
@@ -199,7 +225,7 @@ async def get_thread(request: Request, thread_id: str) -> Response:
     return json_response(200, await desk.thread_json(await desk.threads.get(uuid_of(thread_id, "thread_id"))))
 
 
-@threads.get("/{thread_id}/state")
+@threads.get("/{thread_id}/state", dependencies=OWN)
 async def get_state(request: Request, thread_id: str) -> Response:
     """A thread's newest state."""
     query_of(request, {"subgraphs": _FALSE})
@@ -208,7 +234,7 @@ async def get_state(request: Request, thread_id: str) -> Response:
     return json_response(200, view.state(*await desk.snapshot(thread)))
 
 
-@threads.post("/{thread_id}/history")
+@threads.post("/{thread_id}/history", dependencies=OWN)
 async def get_history(request: Request, thread_id: str) -> Response:
     """A thread's states, newest first."""
     query_of(request)
@@ -241,7 +267,7 @@ async def _started(request: Request, thread_id: str, model: type[WaitBody]) -> L
     _small(body.metadata)
     if body.if_not_exists == "create":
         await desk.threads.create(thread, {})
-    return await desk.runs.start(thread, served, body, modes)
+    return await desk.runs.start(thread, served, body, modes, by=_reviewer(request))
 
 
 def _at(run: Live, *, join: bool) -> dict[str, str]:

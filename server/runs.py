@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,21 +15,24 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import RunControl
-from langgraph.types import Command, StateSnapshot
+from langgraph.types import Command, Interrupt, StateSnapshot
 
 from ..contracts.edge import START
-from ..contracts.errors import ThreadBusy, ThreadWaiting
+from ..contracts.errors import ReviewerRefused, ThreadBusy, ThreadWaiting
+from ..contracts.review import DEVELOPMENT, ReviewAnswer, Reviewer
 from ..graphs.home import Home
+from ..graphs.runs import started_by
 from ..graphs.state import REQUEST, RUN
+from ..graphs.system import System
+from ..tools import signing
 from . import view
-from .answers import addressed
+from .answers import addressed, questions
 from .assistants import assistant_id
 from .project import Served
 from .sse import Feed
 from .threads import Threads
 from .wire import WaitBody, refused
 
-DEVELOPMENT = "development"
 MODES = {"messages-tuple": "messages"}
 _OTHERS = ("ai", "assistant", "system", "developer", "tool", "function", "remove")
 log = logging.getLogger("edgewright.server")
@@ -47,6 +50,7 @@ class Live:
     outcome: Any = None
     task: asyncio.Task[None] | None = None
     held: ExitStack = field(default_factory=ExitStack)
+    by: Reviewer | None = None
 
 
 class Dispatcher:
@@ -77,23 +81,28 @@ class Dispatcher:
         """The newest state of a thread."""
         return await (await self.graph(served)).aget_state(_on(thread))
 
-    async def start(self, thread: str, served: Served, body: WaitBody, modes: Sequence[str] = ()) -> Live:
+    async def start(
+        self, thread: str, served: Served, body: WaitBody, modes: Sequence[str] = (), *, by: Reviewer | None = None
+    ) -> Live:
         """Start a run; with modes, its stream is in the run's feed.
+
+        Args:
+            by: who asks for it, as the server's authentication knows them.
 
         Raises:
             NotFound, ThreadBusy, ContractViolation, ReviewInvalid: nothing was started.
-            HTTPException: 403 for an answer where answers need a name, 422 naming the field, 503 when full.
+            HTTPException: 403 for an answer of somebody who may not give it, 422 naming the field, 503 when full.
         """
         if thread in self._live:
             raise ThreadBusy(thread=thread)
         if len(self._live) >= self._max:
             raise HTTPException(503, f"{self._max} runs are in flight, which is the limit", {"Retry-After": "1"})
-        run = Live(id=str(uuid4()), thread=thread, feed=Feed() if modes else None)
+        run = Live(id=str(uuid4()), thread=thread, feed=Feed() if modes else None, by=by)
         self._live[thread] = run  # before anything is awaited: a second request finds it
         try:
             if served.system is not None:
                 run.held.enter_context(served.system.hold(thread))
-            given = await self._given(thread, served, body)
+            given = await self._given(thread, served, body, by)
             await self._threads.begin(run.id, thread, served.name, body.metadata or {})
             if run.feed:
                 run.feed.put("metadata", {"run_id": run.id, "attempt": 1})
@@ -103,7 +112,7 @@ class Dispatcher:
         run.task = asyncio.create_task(self._drive(run, served, given, modes or ("values",)), name=f"run {run.id}")
         return run
 
-    async def _given(self, thread: str, served: Served, body: WaitBody) -> Any:
+    async def _given(self, thread: str, served: Served, body: WaitBody, by: Reviewer | None) -> Any:
         """What to give the graph: a request, answers, or None to go on."""
         known = await self._threads.get(thread)
         if known.graph not in ("", served.name):
@@ -116,21 +125,25 @@ class Dispatcher:
                 raise refused("input", "cannot be given together with command")
             if body.command.resume is None:
                 raise refused("command.resume", "is missing; a command can do nothing else")
-            self._may_answer(served)
+            if by is None:
+                self._refuse_unnamed(served)
             found = (await self.state(served, thread)).interrupts
-            return Command(resume=addressed(found, body.command.resume, governed=served.system is not None))
+            answers = addressed(found, body.command.resume, governed=served.system is not None)
+            if served.system is not None:
+                answers = await _signed(served.system, thread, found, answers, by)
+            return Command(resume=answers)
         snapshot = await self.state(served, thread)
         if body.input is not None:
             if snapshot.interrupts:
                 raise ThreadWaiting(thread=thread, open=[i.id for i in snapshot.interrupts])
             return _request(served, body.input)
-        if snapshot.interrupts:
+        if snapshot.interrupts and not _expired(served, snapshot):
             raise refused("command.resume", "is missing; the thread waits for an answer")
         if not snapshot.next:
             raise refused("input", "is missing, and the thread has nothing to go on with")
         return None
 
-    def _may_answer(self, served: Served) -> None:
+    def _refuse_unnamed(self, served: Served) -> None:
         environment = served.system.standing.environment if served.system else self._environment
         if environment != DEVELOPMENT:
             raise HTTPException(
@@ -146,16 +159,17 @@ class Dispatcher:
             notes = {"graph_id": served.name, "assistant_id": assistant_id(served.name)}
             config = RunnableConfig(**_on(run.thread), run_id=UUID(run.id), metadata=notes)
             wanted: list[Any] = [MODES.get(m, m) for m in modes]
-            async for mode, chunk in graph.astream(
-                given,
-                config,
-                stream_mode=wanted,
-                output_keys=graph.output_channels,
-                durability="sync",
-                control=run.control,
-            ):
-                if run.feed:
-                    run.feed.put(*view.part(served, mode, chunk))
+            with started_by(run.by):
+                async for mode, chunk in graph.astream(
+                    given,
+                    config,
+                    stream_mode=wanted,
+                    output_keys=graph.output_channels,
+                    durability="sync",
+                    control=run.control,
+                ):
+                    if run.feed:
+                        run.feed.put(*view.part(served, mode, chunk))
             run.outcome = view.final(served, await graph.aget_state(_on(run.thread)))
         except (asyncio.CancelledError, GraphDrained) as stop:
             status, error = "interrupted", stop
@@ -209,6 +223,26 @@ class Dispatcher:
 
 def _on(thread: str) -> RunnableConfig:
     return {"configurable": {"thread_id": thread}}
+
+
+async def _signed(
+    system: System, thread: str, found: Sequence[Interrupt], answers: Mapping[str, Any], by: Reviewer | None
+) -> dict[str, Any]:
+    """Answers by interrupt id, signed for whoever gives them. Raises ReviewInvalid, NotFound, HTTPException."""
+    asked = questions(found)
+    said = {asked[i].id: ReviewAnswer.model_validate(given) for i, given in answers.items()}
+    try:
+        signed = await system.answering(thread, list(asked.values()), said, reviewer=by)
+    except ReviewerRefused as refusal:
+        raise HTTPException(403, view.problem(refusal)) from None
+    return {i: signed[asked[i].id].model_dump(mode="json") for i in answers}
+
+
+def _expired(served: Served, snapshot: StateSnapshot) -> bool:
+    """Whether nobody answered in time, so that the run goes on with a no."""
+    if served.system is None:
+        return False
+    return any(0 < r.expires < signing.now() for r in questions(snapshot.interrupts).values())
 
 
 def _request(served: Served, given: Any) -> Any:

@@ -14,6 +14,7 @@ class Settings(BaseSettings):
         home: folder of ledger, checkpoints and what examples keep.
         model: `provider:model` for agents that name none; None takes an example's offline model.
         environment: `development`, `staging`, `production`, …; policy reads it.
+        reviewers: file of the people whom a server answers to, by digests of their tokens; None asks nobody.
     """
 
     model_config = SettingsConfigDict(env_prefix="EDGEWRIGHT_", frozen=True)
@@ -21,3 +22,4 @@ class Settings(BaseSettings):
     home: Path = Path(".edgewright")
     model: str | None = None
     environment: str = "development"
+    reviewers: Path | None = None

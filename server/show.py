@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ..contracts.errors import EdgewrightError
 from ..ledger.entry import Entry
-from ..ledger.journal import Effect, Status
+from ..ledger.journal import Effect, Status, UndoStatus
 from ..ledger.records import ModelSettled, RunEnded, RunStarted
 from ..ledger.transcript import CUT, Scene, Tone, amounts, plain
 
@@ -47,6 +47,12 @@ _EFFECTS: dict[Status, tuple[str, str]] = {
     "unknown": ("? unknown", "bold yellow"),
     "intended": ("? no outcome", "bold yellow"),
 }
+_UNDOS: dict[UndoStatus, tuple[str, str]] = {
+    "done": ("✓ undone", "cyan"),
+    "failed": ("✓ done, not undone", "red"),
+    "unknown": ("? may be undone", "bold yellow"),
+    "intended": ("? may be undone", "bold yellow"),
+}
 
 
 def effects(run: str, told: Sequence[tuple[Effect, str, str]]) -> RenderableType:
@@ -57,16 +63,21 @@ def effects(run: str, told: Sequence[tuple[Effect, str, str]]) -> RenderableType
     for heading in ("effect", "tool", "arguments", "outcome", "at"):
         table.add_column(heading, overflow="fold")
     for effect, arguments, outcome in told:
-        mark, style = _EFFECTS[effect.status]
+        mark, style = _EFFECTS[effect.status] if effect.undo is None else _UNDOS[effect.undo.status]
         again = f" (given back {effect.reused}x)" if effect.reused else ""
         table.add_row(
             Text(mark, style),
             Text(plain(effect.tool)),
             Text(plain(arguments, cut=CUT)),
-            Text(plain(outcome + again, cut=CUT)),
+            Text(plain(outcome + again + _undoing(effect), cut=CUT)),
             Text(plain(effect.at), "dim"),
         )
     return table
+
+
+def _undoing(effect: Effect) -> str:
+    undo = effect.undo
+    return "" if undo is None else f" (undoing it: {undo.status}, {undo.by}{f': {undo.said}' if undo.said else ''})"
 
 
 def story(scenes: Sequence[Scene], *, full: bool = False) -> RenderableType:

@@ -9,28 +9,32 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, assert_never
+from typing import Any, TypeVar, assert_never
 
 import orjson
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.types import interrupt
 
 from ..contracts.errors import LedgerCorrupt, RecordBusy
 from ..contracts.review import ReviewAnswer, ReviewRequest
 from ..ledger.shared import TURNS, shared_of
+from . import signing
 from .function import CONTEXT, Reading, as_json
 from .gate import gate
 from .run import ToolContext
-from .steps import AskPerson, Call, Execute, Load, Look, LookUp, Note, Probe, Step, Take, Write
+from .steps import AskPerson, Call, Counted, Execute, Load, Look, LookUp, Note, Probe, Step, Take, Write
+
+A = TypeVar("A", bound=ReviewAnswer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Functions:
-    """What a tool's author wrote: the function, its facts and its probe. Held by the sealed handle alone."""
+    """What a tool's author wrote: the function and what helps it. Held by the sealed handle alone."""
 
     main: Callable[..., Any]
-    facts: Callable[..., Any] | None
-    probe: Callable[..., Any] | None
+    facts: Callable[..., Any] | None = None
+    probe: Callable[..., Any] | None = None
+    compensate: Callable[..., Any] | None = None
 
 
 @lru_cache(maxsize=1024)
@@ -49,8 +53,22 @@ def _arguments(
     return found
 
 
-def _asked(request: ReviewRequest) -> ReviewAnswer:
-    return interrupt(request.model_dump(mode="json"), response_schema=ReviewAnswer)
+def _asked(request: ReviewRequest) -> ReviewAnswer | None:
+    return ask(request, ReviewAnswer)
+
+
+def ask(request: ReviewRequest, schema: type[A]) -> A | None:
+    """A person's answer, as it was given to LangGraph. Interrupts the graph until there is one.
+
+    Returns:
+        None where nobody answered before the review expired.
+    """
+    try:
+        return interrupt(request.model_dump(mode="json"), response_schema=schema)
+    except GraphInterrupt:
+        if not 0 < request.expires < signing.now():
+            raise
+        return None
 
 
 def _loaded(call: Call, digest: str) -> Any:
@@ -82,6 +100,8 @@ async def drive(call: Call, functions: Functions) -> Any:
                 return await call.activation.run.write(*drafts)
             case Look(record=record):
                 return await asyncio.to_thread(shared_of(call.activation.run.ledger).look, record)
+            case Counted(key=key, since=since):
+                return await asyncio.to_thread(call.activation.run.ledger.counted, key, since)
             case Take(drafts=drafts, record=record, wait=wait):
                 taking = partial(call.activation.run.write, *drafts)
                 return await TURNS.take(record, taking, wait=wait, busy=RecordBusy)
@@ -148,6 +168,8 @@ def drive_blocking(call: Call, functions: Functions) -> Any:
                 return call.activation.run.write_blocking(*drafts)
             case Look(record=record):
                 return shared_of(call.activation.run.ledger).look(record)
+            case Counted(key=key, since=since):
+                return call.activation.run.ledger.counted(key, since)
             case Take(drafts=drafts, record=record, wait=wait):
                 taking = partial(call.activation.run.write_blocking, *drafts)
                 return TURNS.take_blocking(record, taking, wait=wait, busy=RecordBusy)

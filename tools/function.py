@@ -5,21 +5,22 @@ from __future__ import annotations
 import inspect
 import math
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic.errors import PydanticUserError
 from pydantic_core import to_jsonable_python
 
 from ..contracts.contract import faults_of
 from ..contracts.digest import digest_text
 from ..contracts.errors import ToolInvalid
-from ..contracts.tool import SharedRecord
+from ..contracts.tool import Limit, SharedRecord
 
-CONTEXT = "ctx"
+CONTEXT, OUTCOME = "ctx", "outcome"
 # Names that LangChain takes for itself when it calls a tool.
 RESERVED = frozenset({"config", "run_manager", "callbacks", "runtime", "state", "store", "tool_call_id"})
 MAX_ARGUMENTS = 64 * 1024
@@ -35,6 +36,7 @@ class Reading:
     is_async: bool
     code: str
     names: tuple[str, ...]
+    returns: Mapping[str, Any] | None = None
 
     @cached_property
     def schema(self) -> dict[str, Any]:
@@ -110,6 +112,7 @@ def read_function(function: Callable[..., Any], name: str) -> Reading:
         is_async=inspect.iscoroutinefunction(function),
         code=source_digest(function),
         names=tuple(fields),
+        returns=_returns(hints.get("return")),
     )
 
 
@@ -128,11 +131,44 @@ def read_facts(function: Callable[..., Any], tool: Reading) -> dict[str, Any]:
     return schema
 
 
-def check_helper(function: Callable[..., Any], tool: Reading, what: str) -> None:
-    """Check that a facts or probe function asks only for arguments the tool has. Raises ToolInvalid."""
-    wanted = [p for p in inspect.signature(function).parameters if p != CONTEXT]
+def _returns(hint: Any) -> dict[str, Any] | None:
+    """The JSON Schema of what a function returns, for the origins that its fields declare; None where it has none."""
+    try:
+        return _schema_of(hint) if hint is not None else None
+    except (PydanticUserError, RecursionError):
+        return None
+
+
+def check_helper(function: Callable[..., Any], tool: Reading, what: str, *, beside: Sequence[str] = ()) -> None:
+    """Check that a function which helps a tool asks only for arguments the tool has. Raises ToolInvalid."""
+    wanted = [p for p in inspect.signature(function).parameters if p != CONTEXT and p not in beside]
     if stray := [p for p in wanted if p not in tool.names]:
         raise ToolInvalid(name=tool.name, faults=[f"{what} function wants {p!r}, which is no argument" for p in stray])
+
+
+def check_limits(limits: Mapping[str, Limit], tool: Reading) -> None:
+    """Check that each limited argument is a whole number, and that what it is counted by is an argument too.
+
+    Raises:
+        ToolInvalid: with every fault.
+    """
+    faults = []
+    for name, limit in limits.items():
+        if name not in tool.names:
+            faults.append(f"limit for {name!r}, which is no argument")
+        elif _kinds(tool.schema["properties"][name]) != {"integer"} or name not in tool.schema.get("required", ()):
+            faults.append(f"limit for {name!r}, which is not a required whole number: count in the smallest unit")
+        if limit.per and limit.per not in tool.names:
+            faults.append(f"limit for {name!r} is counted by {limit.per!r}, which is no argument")
+        given = [v for v in (limit.most, limit.run, limit.day, limit.ask) if v is not None]
+        if not given or any(v < 0 for v in given):
+            faults.append(f"limit for {name!r} sets none of `most`, `run`, `day` and `ask`, or a negative one")
+    if faults:
+        raise ToolInvalid(name=tool.name, faults=faults)
+
+
+def _kinds(schema: Mapping[str, Any]) -> set[str]:
+    return {str(schema.get("type", "?"))}
 
 
 def check_record(record: SharedRecord, tool: Reading) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..contracts.budget import Amounts
@@ -18,16 +19,15 @@ from ..contracts.errors import (
     CallDenied,
     CallRejected,
     EffectConflict,
+    LimitReached,
     RecordConflict,
     ToolFailed,
     ToolRefusal,
 )
-from ..contracts.policy import PolicyCall
 from ..contracts.review import ReviewAnswer
-from ..contracts.verdict import Allow, Ask, Deny, Rule, Verdict
+from ..contracts.verdict import Allow, Ask, Deny, Rule
 from ..ledger.entry import Draft
 from ..ledger.records import (
-    CallJudged,
     EffectDone,
     EffectFailed,
     EffectIntended,
@@ -38,10 +38,10 @@ from ..ledger.records import (
 from ..ledger.shared import State
 from .asking import OUTCOME_UNKNOWN, asked_person, first_question, open_question, rejection
 from .effects import Known, Unknown, standing
-from .function import MAX_ARGUMENTS
-from .provenance import provenance_of
+from .judging import Judgement, denied, judged, recorded
+from .limits import counts_of, releases_of
 from .records import begun, in_doubt, is_stale, looked, read_drafts, settling
-from .steps import Call, Execute, Load, LookUp, Note, Probe, Step, Steps, Write
+from .steps import Call, Execute, Load, Note, Probe, Step, Steps, Write
 
 MAX_EDITS = 3
 MAX_JUDGED = 5
@@ -135,102 +135,43 @@ def _judged(
     """
     arguments, faults = call.reading.validated(given)
     if faults:
-        malformed = Deny(rules=(Rule(id="arguments.schema"),), reasons=tuple(faults))
-        yield from _record(call, dict(given), {}, malformed)
-        raise _denied(call, malformed)
-    facts, verdict, based = yield from _evaluated(call, arguments, frozenset())
-    yield from _record(call, arguments, facts, verdict)
+        raise (yield from _refused(call, dict(given), denied("arguments.schema", *faults)))
+    found = yield from judged(call, arguments, frozenset())
+    yield from recorded(call, arguments, found)
+    verdict = found.verdict
     if isinstance(verdict, Allow) and (still := open_question(call)):
         # A person was asked and may be saying no right now: that the policy would not ask any more changes nothing.
         verdict = Ask(rules=tuple(Rule(id=i, reason="was asked before a rule or a fact changed") for i in still.rules))
     match verdict:
         case Allow():
-            return arguments, based
+            return arguments, found.based
         case Deny():
             raise _denied(call, verdict)
         case Ask(rules=rules):
-            answer: ReviewAnswer = yield from asked_person(call, arguments, facts, rules, "call")
+            answer: ReviewAnswer = yield from asked_person(call, arguments, found.facts, rules, "call")
     if answer.decision == "reject":
         raise CallRejected(tool=call.spec.name, agent=call.activation.agent, reason=answer.reason)
     if answer.decision == "edit":
         if edited >= MAX_EDITS:
-            endless = Deny(rules=(Rule(id="review.edits"),), reasons=(f"it was edited more than {MAX_EDITS} times",))
-            yield from _record(call, arguments, facts, endless)
-            raise _denied(call, endless)
+            endless = denied("review.edits", f"it was edited more than {MAX_EDITS} times")
+            raise (yield from _refused(call, arguments, endless))
         return (yield from _judged(call, answer.arguments or {}, edited + 1))
     # At execution the policy runs again, on facts of now: a rule or a fact that changed in between is caught.
-    facts, verdict, based = yield from _evaluated(call, arguments, frozenset(r.id for r in rules))
-    if isinstance(verdict, Ask):
-        verdict = Deny(rules=verdict.rules, reasons=("what must be approved changed since the approval",))
-    yield from _record(call, arguments, facts, verdict)
-    if isinstance(verdict, Deny):
-        raise _denied(call, verdict)
-    return arguments, based
+    found = yield from judged(call, arguments, frozenset(r.id for r in rules))
+    if isinstance(found.verdict, Ask):
+        changed = Deny(rules=found.verdict.rules, reasons=("what must be approved changed since the approval",))
+        found = replace(found, verdict=changed)
+    yield from recorded(call, arguments, found)
+    if isinstance(found.verdict, Deny):
+        raise _denied(call, found.verdict)
+    return arguments, found.based
 
 
-def _evaluated(
-    call: Call, arguments: Mapping[str, Any], approvals: frozenset[str]
-) -> Generator[Step, Any, tuple[dict[str, Any], Verdict, State | None]]:
-    """Facts, verdict, and how the shared record stood before the facts; whatever goes wrong on the way is a denial."""
-    run, facts, based = call.activation.run, None, None
-    if run.grounds.policy is None:
-        rule = Rule(id="policy.missing")
-        return {}, Deny(rules=(rule,), reasons=("this system has no policy, so nothing is permitted",)), None
-    if call.has_facts:
-        try:
-            based = (yield from looked(call, arguments)) if call.spec.changes_world else None
-            facts = yield LookUp(arguments=arguments)
-            if not isinstance(facts, Mapping):
-                raise TypeError(f"the facts function returned {type(facts).__name__}, not a mapping")
-        except Exception as error:  # noqa: BLE001 - an error is never permission
-            reason = f"a fact could not be looked up: {type(error).__name__}: {error}"
-            return {}, Deny(rules=(Rule(id="facts.error"),), reasons=(reason,)), None
-    provenance = provenance_of(call, arguments)
-    verdict = run.grounds.policy.judge(
-        PolicyCall(
-            agent=call.activation.agent,
-            tool=call.spec.name,
-            args=arguments,
-            facts=facts,
-            request=run.grounds.request,
-            env=run.grounds.environment,
-            calls=len(run.judged),
-            done=frozenset(run.done),
-            approvals=approvals,
-            tainted=provenance.tainted,
-            private=provenance.private,
-            tenant=run.grounds.tenant,
-        )
-    )
-    return dict(facts or {}), verdict, based
-
-
-def _record(call: Call, arguments: Mapping[str, Any], facts: Mapping[str, Any], verdict: Verdict) -> Steps:
-    run = call.activation.run
-    try:
-        body = run.knows.kept(dict(arguments))
-    except TypeError:
-        said = repr(arguments)  # whole or not at all: half of what must not be seen would not be found
-        body = run.knows.kept({"unreadable": said if len(said) <= MAX_ARGUMENTS else "too large"})
-    if (size := len(body.exact or body.body)) > MAX_ARGUMENTS:
-        body = run.knows.kept({"too_large": size, "digest": body.ref})
-    said = type(verdict).__name__.lower()
-    record = CallJudged(
-        at=call.at,
-        agent=call.activation.agent,
-        tool=call.spec.name,
-        tool_digest=call.spec.digest,
-        arguments=body[0],
-        verdict=said,
-        rules=[r.id for r in verdict.rules],
-        reasons=[run.knows.text(r) for r in verdict.reasons]
-        if isinstance(verdict, Deny)
-        else [r.reason for r in verdict.rules if r.reason],
-        policy_digest=run.grounds.policy.digest if run.grounds.policy else "",
-        facts=run.knows.cleaned(facts),
-        labels=provenance_of(call, arguments).as_json(),
-    )
-    yield Note(drafts=(Draft(record=record, key=f"judged:{call.at}:{said}:{body[0][:16]}", payloads=(body,)),))
+def _refused(call: Call, arguments: Mapping[str, Any], found: Judgement) -> Generator[Step, Any, CallDenied]:
+    """Write a denial of the gate's own down; returns the error that tells of it."""
+    assert isinstance(found.verdict, Deny)
+    yield from recorded(call, arguments, found)
+    return _denied(call, found.verdict)
 
 
 def _denied(call: Call, verdict: Deny) -> CallDenied:
@@ -250,16 +191,19 @@ def _executed(call: Call, arguments: Mapping[str, Any], *, intend: bool = True, 
         try:
             run.spend(call.activation.agent, limits, one)
         except BudgetExceeded as error:
-            verdict = Deny(rules=(Rule(id="budget"),), reasons=(str(error),))
-            yield from _record(call, arguments, {}, verdict)
+            yield from _refused(call, arguments, denied("budget", str(error)))
             raise
         run.judged.add(call.at)
     read = None
     if spec.changes_world and intend:
         body = run.knows.kept(dict(arguments))
         intent = EffectIntended(effect=call.at, tool=spec.name, arguments=body[0], idempotency=spec.idempotency)
-        drafts = (Draft(record=intent, key=f"intent:{call.at}", payloads=(body,)),)
-        written = yield from begun(call, arguments, drafts, based)
+        counts = counts_of(call, arguments)
+        drafts = (Draft(record=intent, key=f"intent:{call.at}", payloads=(body,), counts=counts),)
+        try:
+            written = yield from begun(call, arguments, drafts, based)
+        except LimitReached as error:
+            raise (yield from _refused(call, arguments, denied("limit", str(error)))) from error
         if written[0].record is not intent:
             # Another process drives this run too, and was first. What it did is not known here.
             return (yield from _unknown(call, written[0].record))
@@ -274,7 +218,8 @@ def _executed(call: Call, arguments: Mapping[str, Any], *, intend: bool = True, 
         call.activation.run.knows.told(call.at, str(refusal), call.spec)
         record = EffectRefused(effect=call.at, tool=spec.name, reason=run.knows.text(str(refusal)))
         free = settling(call, arguments, changed=False)
-        yield Write(drafts=(Draft(record=record, key=f"outcome:{call.at}"), *free))
+        back = releases_of(call, arguments) if spec.changes_world else ()
+        yield Write(drafts=(Draft(record=record, key=f"outcome:{call.at}", counts=back), *free))
         raise
     except Exception as error:
         # After a raise or a timeout nobody knows whether the world changed: that is no outcome to give back later.

@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..contracts.contract import Contract
 from ..contracts.digest import canonical, digest_bytes
-from ..contracts.flow import Sources
+from ..contracts.flow import label_request
 from ..contracts.labels import SENSITIVITIES, Integrity, Label, Leaf, Sensitivity
 from ..contracts.redaction import Finding, Redactor
-from ..contracts.tool import ToolSpec
+from ..contracts.sources import MAX_ECHOES, MIN_ECHO, Sources, Whole, leaves_of
+from ..contracts.tool import FIX_TOOLS, ToolSpec
+from ..contracts.words import Words
 from ..ledger.entry import Payload
 from ..ledger.sealing import keyed, payload
 
@@ -44,6 +47,29 @@ class _NothingShown(Redactor):
 NOTHING_SHOWN = _NothingShown()
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What is known of the arguments of a call: whether the user's words lead to it."""
+
+    pointed: bool = False
+    asked: frozenset[Whole] = frozenset()
+    strayed: bool = False
+    too_many: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a tool told an agent at a position."""
+
+    at: str
+    value: Any
+    label: Label
+    schema: Mapping[str, Any] | None
+    own: bool
+    given: _Given
+    echoes: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Knowledge:
     """See the module.
@@ -54,6 +80,7 @@ class Knowledge:
         covered: ids of contracts that let nothing cross which a record would not show.
         key: the run's key, once it is durable; b"" before, when nothing may be redacted yet.
         labels: by crossing, by field.
+        words: what the user said to begin the run.
     """
 
     redactor: Callable[[Mapping[str, Sensitivity]], Redactor] = lambda known: Redactor()
@@ -61,9 +88,13 @@ class Knowledge:
     covered: frozenset[str] = frozenset()
     key: bytes = b""
     labels: dict[str, dict[str, Label]] = field(default_factory=dict)
+    words: Words = field(default_factory=Words)
     known: dict[str, Sensitivity] = field(default_factory=dict)
     overflowed: bool = False
-    _seen: list[tuple[str, Any, Label]] = field(default_factory=list)
+    _seen: list[_Told] = field(default_factory=list)
+    _fixed: dict[str, frozenset[str]] = field(default_factory=dict)
+    _given: dict[str, _Given] = field(default_factory=dict)
+    _echoes: dict[str, None] = field(default_factory=dict)
     _sources: dict[tuple[str, ...], tuple[Sources, int]] = field(default_factory=dict)
     _made: Redactor | None = None
     _finder: Redactor | None = None
@@ -73,34 +104,78 @@ class Knowledge:
 
     # -- labels --------------------------------------------------------------------------------------------------
 
-    def observe(self, at: str, value: Any, label: Label) -> None:
-        """An agent was told `value` at a position: it colours what that agent writes from now on."""
+    def said(self, contract: Contract, request: Mapping[str, Any]) -> None:
+        """Take in the request that began the run: those of its fields that hold the user's own words."""
+        for name, label in label_request(contract, request).items():
+            if label.integrity == "user":
+                for kind, text in leaves_of(request[name]):
+                    if kind is str:
+                        self.words.add(text)
+
+    def given(self, at: str, arguments: Mapping[str, Any], grounds: Mapping[str, str], *, strayed: bool) -> None:
+        """A call is made with these arguments: what it tells may be an echo of those that nobody vouches for.
+
+        Args:
+            grounds, strayed: as `tools/provenance.py` has them.
+        """
+        tainted = [name for name, ground in grounds.items() if ground in ("untrusted", "quoted", "shown")]
+        echoes = [text for name in tainted for kind, text in leaves_of(arguments.get(name)) if kind is str]
+        led = any(ground in ("user", "pointed", "shown") for ground in grounds.values())
         with self._lock:
-            self._seen.append((at, value, label))
+            for text in echoes:
+                if len(text) >= MIN_ECHO and len(self._echoes) < MAX_ECHOES:
+                    self._echoes[text] = None
+            too_many = len(self._echoes) >= MAX_ECHOES
+            asked = frozenset(leaf for value in arguments.values() for leaf in leaves_of(value))
+            self._given[at] = _Given(pointed=led, asked=asked, strayed=strayed, too_many=too_many)
 
     def told(self, at: str, value: Any, tool: ToolSpec | None) -> None:
         """A tool told an agent `value`, its errors included; a tool that is not known any more is of the worst."""
         level: Sensitivity = tool.sensitivity if tool else "secret"
         believed: Integrity = "trusted" if tool and tool.output == "trusted" else "untrusted"
         self.learn_value(value, level)
-        self.observe(at, value, Label(believed, level))
+        with self._lock:
+            given = self._given.get(at, _Given())
+            # Somebody else's words may have led the agent to it, who would be glad to be told of it.
+            kept = level if level in ("public", "secret") or not given.strayed else "personal"
+            # What cannot be compared with all that nobody vouches for is not believed either.
+            label = Label("untrusted" if given.too_many else believed, kept)
+            own = tool is not None and tool.changes_world
+            schema = tool.returns if tool else None
+            if tool is not None and tool.name == FIX_TOOLS and isinstance(value, list):
+                self._fixed[at] = frozenset(map(str, value))
+            self._seen.append(_Told(at, value, label, schema, own, given, tuple(self._echoes)))
+
+    def fixed(self, places: Sequence[str]) -> frozenset[str] | None:
+        """The tools that an agent said it needs, in the tries of its turn at `places`; None where it did not say."""
+        within = _within(places)
+        said = [tools for at, tools in list(self._fixed.items()) if at.startswith(within)]
+        return said[0] if said else None
 
     def sources(self, places: Sequence[str], payload: Mapping[str, Any], crossing: str) -> Sources:
         """What an agent had read in the tries of its turn at `places`: what crossed to it, what its tools told it."""
         with self._lock:
             known = self._sources.get(key := (*places, crossing))
             if known is None:
-                found, labels = Sources(), self.labels.get(crossing, {})
+                found, labels = Sources(words=self.words), self.labels.get(crossing, {})
                 found.read_fields(payload, labels)
                 if (history := labels.get(HISTORY)) is not None:
                     found.context = found.context.joined(history)
                 known = self._sources[key] = (found, 0)
             # Each output is read once: a turn asks before every call, and its outputs may be megabytes.
             found, upto = known
-            within = tuple(f"{at}{mark}" for at in places for mark in "#/")
-            for place, value, label in self._seen[upto:]:
-                if place.startswith(within):
-                    found.read(value, label)
+            within = _within(places)
+            for told in self._seen[upto:]:
+                if told.at.startswith(within):
+                    found.read(
+                        told.value,
+                        told.label,
+                        schema=told.schema,
+                        own=told.own,
+                        pointed=told.given.pointed,
+                        asked=told.given.asked,
+                        echoes=told.echoes,
+                    )
             self._sources[key] = found, len(self._seen)
             return found
 
@@ -196,6 +271,11 @@ class Knowledge:
     def digests(self, hidden: Mapping[str, Any]) -> dict[str, str]:
         """Digests of what was withheld or redacted, keyed per run: they can be compared, and not guessed."""
         return {name: keyed(self.key, canonical(value)) for name, value in hidden.items()} if self.key else {}
+
+
+def _within(places: Sequence[str]) -> tuple[str, ...]:
+    """How the positions begin that lie in these places."""
+    return tuple(f"{at}{mark}" for at in places for mark in "#/")
 
 
 def payload_of(value: Any) -> Payload:

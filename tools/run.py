@@ -17,9 +17,9 @@ from uuid import UUID
 
 from ..contracts.budget import Amounts, Budget, Meter
 from ..contracts.errors import BudgetExceeded, NotFound
-from ..contracts.flow import Sources
 from ..contracts.labels import Label
 from ..contracts.policy import CompiledPolicy
+from ..contracts.sources import Sources
 from ..contracts.tool import ToolSpec
 from ..ledger.entry import Draft, Entry
 from ..ledger.records import (
@@ -111,8 +111,9 @@ class Run:
                     run._spend(record.agent, Amounts(handoffs=1))
                 case EffectDone():
                     run.done.add(record.tool)
-                case ReviewAsked():
-                    run.asked.setdefault(record.review, record)
+                case ReviewAsked() if record.review not in run.asked:
+                    run.asked[record.review] = record
+                    run._spend(record.agent, Amounts(asks=1))
                 case ContractPassed():
                     run.cross(entry.key or "", record)
                 case RunEnded():
@@ -285,6 +286,10 @@ class Activation:
         for held in self.shown.values():
             found.read(held["value"], Label.from_json(held["label"]))
         return found
+
+    def fixed(self) -> frozenset[str] | None:
+        """The tools that the agent said it needs, before it read anything that nobody vouches for."""
+        return self.run.knows.fixed(self.places)
 
 
 _ACTIVE: ContextVar[Activation | None] = ContextVar("edgewright_activation", default=None)

@@ -8,6 +8,7 @@ itself, a pickle is its import path, a subclass is refused. The check stands in 
 # No `from __future__ import annotations`: LangChain resolves the hints of `_arun` at each call, and strings cost it
 # a fifth of the whole call.
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -29,9 +30,11 @@ from ..contracts.errors import (
     ToolRefusal,
 )
 from ..contracts.labels import Sensitivity
-from ..contracts.tool import Effect, Idempotency, Role, SharedRecord, ToolSpec, Trust
+from ..contracts.tool import Effect, Idempotency, Limit, Role, SharedRecord, ToolSpec, Trust
 from .drive import Functions, drive, drive_blocking
-from .function import Reading, check_helper, check_record, read_facts, read_function
+from .foreign.declarations import Declaration
+from .foreign.schema import named
+from .function import OUTCOME, Reading, check_helper, check_limits, check_record, read_facts, read_function
 from .position import NS
 from .run import active
 from .steps import Call
@@ -232,6 +235,72 @@ def _imported(module: str, qualname: str) -> Any:
     return found
 
 
+def seal(
+    reading: Reading,
+    main: Callable[..., Any],
+    *,
+    description: str,
+    declaration: Declaration,
+    facts: Callable[..., Any] | None = None,
+    probe: Callable[..., Any] | None = None,
+    compensate: Callable[..., Any] | None = None,
+    record: str | SharedRecord | None = None,
+) -> SealedTool:
+    """Make a governed tool of a function and what was read of its arguments: `@tool`, and tools of other origin.
+
+    Args:
+        reading: the arguments, from `read_function` or `read_schema`; its name is the tool's.
+        main: called with the arguments that it names, or with all of them where it takes `**`. Whoever calls this
+            keeps no other way to it.
+        description: what a model reads of it, unless the declaration has a description.
+        declaration: what it is to policy.
+        facts, probe, compensate, record: as in `tool`.
+
+    Raises:
+        ToolInvalid: with every fault.
+    """
+    told = declaration.description or description
+    faults = declaration.faults()
+    if not _NAME.fullmatch(reading.name):
+        faults.append("a tool's name is lower case ASCII letters, digits and underscores, at most 63")
+    if not told.strip():
+        faults.append("it has no description (of a function: its docstring), which is what a model reads")
+    faults += [f"role for {r!r}, which is no argument" for r in sorted(set(declaration.roles) - set(reading.names))]
+    if faults:
+        raise ToolInvalid(name=reading.name, faults=faults)
+    shared = SharedRecord(record, by=record) if isinstance(record, str) else record
+    if shared is not None:
+        check_record(shared, reading)
+    if probe is not None:
+        check_helper(probe, reading, "probe")
+    if compensate is not None:
+        check_helper(compensate, reading, "compensate", beside=(OUTCOME,))
+    check_limits(declaration.limits, reading)
+    spec = ToolSpec(
+        name=reading.name,
+        description=told,
+        effect=declaration.effect,
+        output=declaration.output,
+        sensitivity=declaration.sensitivity,
+        sink=declaration.sink,
+        roles={n: declaration.roles.get(n, "target") for n in reading.names},
+        idempotency=declaration.idempotency,
+        timeout=declaration.timeout,
+        limits=dict(declaration.limits),
+        parameters=reading.schema,
+        returns=reading.returns,
+        facts=read_facts(facts, reading) if facts else None,
+        has_probe=probe is not None,
+        compensates=compensate is not None,
+        code=reading.code,
+        record=shared,
+    )
+    functions = Functions(main=named(main, reading.names), facts=facts, probe=probe, compensate=compensate)
+    handle = SealedTool(name=spec.name, description=spec.description, args_schema=reading.schema)
+    _SEALED[handle] = _Sealed(spec, reading, functions)
+    return handle
+
+
 @overload
 def tool(function: Callable[..., Any], /) -> SealedTool: ...
 @overload
@@ -246,7 +315,9 @@ def tool(
     idempotency: Idempotency = ...,
     facts: Callable[..., Any] | None = None,
     probe: Callable[..., Any] | None = None,
+    compensate: Callable[..., Any] | None = None,
     timeout: float = ...,
+    limits: Mapping[str, Limit] | None = None,
     record: str | SharedRecord | None = ...,
 ) -> Callable[[Callable[..., Any]], SealedTool]: ...
 def tool(
@@ -262,7 +333,9 @@ def tool(
     idempotency: Idempotency = "none",
     facts: Callable[..., Any] | None = None,
     probe: Callable[..., Any] | None = None,
+    compensate: Callable[..., Any] | None = None,
     timeout: float = 30.0,
+    limits: Mapping[str, Limit] | None = None,
     record: str | SharedRecord | None = None,
 ) -> Any:
     """Declare a governed tool over a function. What is not declared has the most dangerous value.
@@ -275,6 +348,9 @@ def tool(
             (and `ctx`); returns a TypedDict, which policy reads as `context.facts`.
         probe: called with the same arguments after a crash, for a tool without idempotency: returns the outcome if
             the effect happened, None if it did not.
+        compensate: called with the same arguments (and `outcome`, what the tool had returned) to undo an effect of a
+            run that failed. By `ctx.key` it can know that it did so before.
+        limits: how much of a whole-number argument may pass; see `Limit`.
         record: the shared record that a call reads or changes: the argument that holds its id, which then is the kind
             too, or a `SharedRecord`. Two runs that change one record are served in line, and a run that changes what
             it read in an older version is told so (RecordConflict) instead of writing over the newer one.
@@ -286,45 +362,24 @@ def tool(
     """
 
     def declare(main: Callable[..., Any]) -> SealedTool:
-        known = name or main.__name__
-        faults = []
-        if not _NAME.fullmatch(known):
-            faults.append("a tool's name is lower case ASCII letters, digits and underscores, at most 63")
-        if not (main.__doc__ or "").strip():
-            faults.append("it has no docstring, which is what a model reads")
-        if not timeout > 0:
-            faults.append(f"timeout {timeout} is not a positive number of seconds")
-        if faults:
-            raise ToolInvalid(name=known, faults=faults)
-        reading = read_function(main, known)
-        stray = sorted(set(roles or {}) - set(reading.names))
-        if stray:
-            raise ToolInvalid(name=known, faults=[f"role for {r!r}, which is no argument" for r in stray])
-        shared = SharedRecord(record, by=record) if isinstance(record, str) else record
-        if shared is not None:
-            check_record(shared, reading)
-        if probe is not None:
-            check_helper(probe, reading, "probe")
-        import inspect
-
-        spec = ToolSpec(
-            name=known,
+        return seal(
+            read_function(main, name or main.__name__),
+            main,
             description=inspect.cleandoc(main.__doc__ or ""),
-            effect=effect,
-            output=output,
-            sensitivity=sensitivity,
-            sink=sink,
-            roles={n: (roles or {}).get(n, "target") for n in reading.names},
-            idempotency=idempotency,
-            timeout=timeout,
-            parameters=reading.schema,
-            facts=read_facts(facts, reading) if facts else None,
-            has_probe=probe is not None,
-            code=reading.code,
-            record=shared,
+            declaration=Declaration(
+                effect=effect,
+                output=output,
+                sensitivity=sensitivity,
+                sink=sink,
+                roles=roles or {},
+                idempotency=idempotency,
+                timeout=timeout,
+                limits=limits or {},
+            ),
+            facts=facts,
+            probe=probe,
+            compensate=compensate,
+            record=record,
         )
-        handle = SealedTool(name=known, description=spec.description, args_schema=reading.schema)
-        _SEALED[handle] = _Sealed(spec, reading, Functions(main=main, facts=facts, probe=probe))
-        return handle
 
     return declare(function) if function is not None else declare

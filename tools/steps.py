@@ -60,7 +60,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskPerson:
-    """Interrupt the graph. Answered with a ReviewAnswer."""
+    """Interrupt the graph. Answered with a ReviewAnswer, or None where nobody answered in time."""
 
     request: ReviewRequest
 
@@ -79,7 +79,15 @@ class Probe:
     arguments: Mapping[str, Any]
 
 
-Step = Note | Write | Look | Take | LookUp | Load | AskPerson | Execute | Probe
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """Read what is counted under a key since a moment. Answered with a number."""
+
+    key: str
+    since: float
+
+
+Step = Note | Write | Look | Take | Counted | LookUp | Load | AskPerson | Execute | Probe
 Steps = Generator[Step, Any, Any]
 
 

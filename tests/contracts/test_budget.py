@@ -177,7 +177,7 @@ def test_amounts_survive_their_json_form(amounts: Amounts) -> None:
 
 def test_a_budget_shows_its_limits_zero_included() -> None:
     budget = Budget(usd="0.10", tool_calls=0)
-    assert budget.as_json() == {"usd": "0.10", "tool_calls": 0}
+    assert budget.as_json() == {"usd": "0.10", "tool_calls": 0, "asks": 20, "asks_per_hour": 60}
     assert budget.limits("tool_calls")
     assert not budget.limits("handoffs")
 

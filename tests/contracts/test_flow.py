@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from edgewright import Contract, Label, Origin, Sensitive
-from edgewright.contracts.flow import Sources, label_fields, label_request
+from edgewright.contracts.flow import label_fields, label_request
 from edgewright.contracts.labels import INTEGRITIES, SENSITIVITIES
+from edgewright.contracts.sources import Sources
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, create_model

@@ -11,7 +11,7 @@ from edgewright.contracts.budget import Budget
 from edgewright.contracts.contract import Contract
 from edgewright.contracts.edge import Edge, OnViolation
 from edgewright.contracts.review import AskingRule, ReviewAnswer, ReviewRequest, binding_of
-from edgewright.contracts.tool import SharedRecord, ToolSpec
+from edgewright.contracts.tool import Limit, SharedRecord, ToolSpec
 from edgewright.contracts.verdict import Allow, Ask, Deny, Rule
 from pydantic import BaseModel, ValidationError
 
@@ -51,6 +51,9 @@ CHANGED: dict[str, Any] = {
     "roles": {"a": "target"},
     "idempotency": "key",
     "timeout": 1.5,
+    "limits": {"a": Limit(most=1)},
+    "returns": {"type": "string"},
+    "compensates": True,
     "parameters": {"a": 1},
     "facts": {},
     "has_probe": True,

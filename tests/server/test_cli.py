@@ -192,6 +192,31 @@ def test_a_review_is_shown_and_answered(run: Run, home: Path) -> None:
     assert (code, json.loads(out)["status"]) == (0, "completed")
 
 
+def test_an_answer_on_the_command_line_is_refused_outside_development(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """threat 29."""
+    monkeypatch.setenv("EDGEWRIGHT_ENVIRONMENT", "production")
+    ticket = {"sender": "C-1015", "channel": "portal", "text": "Please cancel my mobile line right now."}
+    code, out, _ = run("run", "customer_support", json.dumps(ticket), "--json")
+    waiting = json.loads(out)
+    assert (code, waiting["status"]) == (0, "waiting")
+    answer = f"{waiting['reviews'][0]['id']}=approve:the term is over"
+    code, _, err = run("run", "customer_support", "--thread", waiting["thread"], "--answer", answer)
+    said = " ".join(err.split())
+    assert (code, "ReviewerRefused" in said, "serve --reviewers" in said) == (2, True, True)
+    code, out, _ = run("run", "customer_support", "--thread", waiting["thread"], "--json")
+    assert [r["id"] for r in json.loads(out)["reviews"]] == [r["id"] for r in waiting["reviews"]]
+
+
+def test_serving_with_people_that_cannot_be_read_is_refused_at_start(run: Run, tmp_path: Path) -> None:
+    """threat 50."""
+    project(tmp_path, SYSTEM.format(policy="None"))
+    (tmp_path / "people.toml").write_text("")
+    code, _, err = run("serve", "--reviewers", str(tmp_path / "people.toml"))
+    assert (code, "ProjectInvalid" in err) == (2, True)
+
+
 def test_an_unknown_run_is_named(run: Run, home: Path) -> None:
     code, _, err = run("explain", "feedbeef")
     assert code == 2

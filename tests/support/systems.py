@@ -175,6 +175,10 @@ class FailingLedger:
     def __init__(self, *kinds: type[Any]) -> None:
         self._inner, self.kinds = MemoryLedger(), kinds
 
+    def counted(self, key: str, since: float) -> int:
+        """As the ledger's."""
+        return self._inner.counted(key, since)
+
     def note(self, run: str, drafts: Sequence[Draft]) -> Noted:
         """As the ledger's; fails for drafts of the chosen kinds."""
         error = self.append(run, drafts).exception()

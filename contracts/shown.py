@@ -1,0 +1,98 @@
+"""Values as a person may be shown them, on a terminal or a page: nothing in them acts, hides or passes for another.
+
+For one who decides by what stands there (threat 36). The form is unambiguous: what looks like an escape was one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+LIMIT = 2000
+"""Characters of a value that are shown, of its beginning and its end together."""
+_TAIL = 0.3
+_MARKS = 3  # more of them on one letter cover what stands around it
+# Letters and signs that show nothing, although their category does not say so.
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_WORD = re.compile(r"\S+")
+# What one writing system is made of: scripts that are written together are no sign of a disguise.
+_TOGETHER = (frozenset({"CJK", "HIRAGANA", "KATAKANA", "BOPOMOFO"}), frozenset({"CJK", "HANGUL"}))
+
+
+def shown(value: Any, *, limit: int = LIMIT) -> str:
+    """A JSON value in one line: texts in quotes, with control, direction and invisible characters escaped.
+
+    A word that mixes scripts, or that reads as another, is followed by a mark that says so, in `⟨ ⟩`; these two are
+    escaped where the value itself holds them. What is longer than `limit` is cut in the middle, with a mark that says
+    how much: the end always shows.
+    """
+    try:
+        text = orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # half a surrogate pair, or an integer beyond 64 bits
+        text = json.dumps(value, default=repr, skipkeys=True)
+    return _cut(text, limit)
+
+
+def shown_text(text: str, *, limit: int = LIMIT) -> str:
+    """`shown`, for words that stand in a sentence: without the quotes around them."""
+    try:
+        plain = orjson.dumps(text).decode()[1:-1]
+    except TypeError:
+        plain = json.dumps(text)[1:-1]
+    return _cut(plain.replace('\\"', '"'), limit)
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return _escaped(text)
+    tail = max(int(limit * _TAIL), 1)
+    head = max(limit - tail, 1)
+    left = len(text) - head - tail
+    return f"{_escaped(text[:head])} ⟨{left} characters are not shown⟩ {_escaped(text[-tail:])}"
+
+
+def _escaped(text: str) -> str:
+    found, at = [], 0
+    for word in _WORD.finditer(text):
+        found += [_plain(text[at : word.start()]), _plain(word.group()), _mark(word.group())]
+        at = word.end()
+    return "".join([*found, _plain(text[at:])])
+
+
+def _plain(text: str) -> str:
+    return text if text.isascii() and text.isprintable() else "".join(_characters(text))
+
+
+def _characters(text: str) -> Iterator[str]:
+    marks = 0
+    for c in text:
+        kind = unicodedata.category(c)
+        marks = marks + 1 if kind in ("Mn", "Me") else 0
+        odd = kind[0] == "C" or kind in ("Zl", "Zp") or (kind == "Zs" and c != " ") or c in _BLANK or c in "⟨⟩"
+        odd = odd or marks > _MARKS or 0xFE00 <= ord(c) <= 0xFE0F or 0xE0100 <= ord(c) <= 0xE01EF
+        yield c if not odd else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}"
+
+
+def _mark(word: str) -> str:
+    """What a reader cannot see of a word: that it is made of several scripts, or of signs that look like letters."""
+    if word.isascii():
+        return ""
+    scripts = {_script(c) for c in word if c.isalpha()} - {""}
+    reads = unicodedata.normalize("NFKC", word)
+    letters = any(c.isalnum() and unicodedata.normalize("NFKC", c) != c for c in word)
+    told = []
+    if len(scripts) > 1 and not any(scripts <= several for several in _TOGETHER):
+        told.append(f"mixes {', '.join(sorted(s.capitalize() for s in scripts))}")
+    if letters and reads != unicodedata.normalize("NFC", word):
+        told.append(f"reads as {_plain(reads)}")
+    return f" ⟨{'; '.join(told)}⟩" if told else ""
+
+
+def _script(c: str) -> str:
+    name = unicodedata.name(c, "").partition(" ")[0]
+    return {"FULLWIDTH": "LATIN", "HALFWIDTH": "KATAKANA", "MATHEMATICAL": "LATIN"}.get(name, name)

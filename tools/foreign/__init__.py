@@ -1,0 +1,1 @@
+"""Tools that were not written with `@tool`: of LangChain, of MCP servers; and what a person declares of them."""

@@ -7,7 +7,7 @@ FLOORS := contracts ledger tools agents graphs server
 PACKAGES := $(addprefix -p edgewright.,$(FLOORS) examples) -m edgewright
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench serve clean
+.PHONY: help demo test lint types bench trial crash serve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -36,6 +36,12 @@ types: $(READY) ## mypy, strict
 
 bench: $(READY) ## print figures side by side with their baselines
 	@$(BIN)/python -m bench
+
+trial: $(READY) ## try the gate on an office's tasks, attacked and not, beside no gate
+	@$(BIN)/python -m bench.trial
+
+crash: $(READY) ## kill processes in the middle of effects, and count the effects
+	@$(BIN)/python -m bench.crash --ungoverned
 
 serve: $(READY) ## serve the systems of langgraph.json over HTTP
 	@$(BIN)/edgewright serve

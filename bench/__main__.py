@@ -1,7 +1,8 @@
 """Run every benchmark."""
 
-from bench import crossing, line
+from bench import crossing, gate, line
 
 if __name__ == "__main__":
     line.show()
     crossing.show()
+    gate.show()

@@ -7,7 +7,7 @@ FLOORS := contracts ledger tools agents graphs server
 PACKAGES := $(addprefix -p edgewright.,$(FLOORS) examples) -m edgewright
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench trial crash serve clean
+.PHONY: help demo incident test lint types bench trial crash serve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ $(READY): pyproject.toml
 
 demo: $(READY) ## run the customer support example on all its tickets (offline model, SQLite)
 	@$(BIN)/edgewright demo
+
+incident: $(READY) ## play the founding incident, with rules in the prompt only and under the gate
+	@$(BIN)/python -m edgewright.examples.guarded_database
 
 test: $(READY) ## run the tests
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -q

@@ -66,7 +66,8 @@ def numbers_in(text: str) -> set[Decimal]:
 
 def _number(said: str) -> Decimal | None:
     point = max(said.rfind("."), said.rfind(","))
-    whole, cents = (said[:point], said[point + 1 :]) if point >= 0 and len(said) - point == 3 else (said, "")
+    hundredths = point >= 0 and len(said) - point == 3 and said[point + 1 :].isdecimal()
+    whole, cents = (said[:point], said[point + 1 :]) if hundredths else (said, "")
     digits = re.sub(r"\D", "", whole)
     return Decimal(f"{digits}.{cents or 0}") if digits else None
 

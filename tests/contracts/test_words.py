@@ -69,6 +69,15 @@ def test_a_number_is_the_same_however_it_is_written(text: str) -> None:
     assert numbers_in(text) == {Decimal("1200.5")}
 
 
+@given(st.text(alphabet="0123456789.,' -E٣", max_size=20))
+def test_whatever_a_text_holds_its_numbers_can_be_read(text: str) -> None:
+    assert all(number.is_finite() and number >= 0 for number in numbers_in(text))
+
+
+def test_a_list_of_figures_is_no_number_with_hundredths() -> None:
+    assert numbers_in("VALUES (1,'20','30')") == {Decimal(12030)}
+
+
 def test_numbers_within_words_are_none() -> None:
     assert numbers_in("DE44 and v12") == set()
 

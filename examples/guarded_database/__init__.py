@@ -1,0 +1,1 @@
+"""The founding incident, played twice: with rules in a prompt, and under the gate."""

@@ -19,15 +19,15 @@ from decimal import Decimal
 from typing import Any
 
 from .active import active_parts, folded_part
-from .labels import Label
+from .labels import SENSITIVITIES, Label, Sensitivity
 from .results import Part, Record, records_of
-from .words import MAX_NAMING, Words, is_address, is_distinct, is_one_word, parts_of
+from .words import MAX_NAMING, Words, is_address, is_distinct, is_one_word, numbers_in, parts_of, spells
 
 MIN_GROUND = 3
 """Shorter texts and smaller numbers stand in anything by chance: they ground nothing that no field declares."""
 MIN_SHOWN = 6
 """So do shorter runs of letters and digits in a text that is read without its spaces."""
-MAX_SHOWN = 3
+MAX_SHOWN = 4
 """A text that speaks of more chooses none of them, whatever else is known of a call."""
 MIN_TELLING = 6
 """And shorter words that are not written as names."""
@@ -60,8 +60,9 @@ class _Entry:
         believed, leaves: its values that may be believed; all of them.
         texts: its texts; `names` are those short ones that may be believed.
         words: single words of the user's that stand in it; `own` are those in `names`.
-        telling: those that are names there: they stand in an address.
+        addresses: the single words of addresses in it; `telling` are those of the user's.
         wholes: its short fields that stand whole in the user's words, by name.
+        level: how sensitive its most sensitive text is.
         shown: it was read by a call that the user's words lead to; `alone` where that told of nothing else.
         asked: the arguments of that call.
     """
@@ -74,7 +75,9 @@ class _Entry:
     words: frozenset[str]
     own: frozenset[str]
     telling: frozenset[str]
+    addresses: frozenset[str]
     wholes: frozenset[tuple[str, str]]
+    level: Sensitivity
     shown: bool = False
     alone: bool = False
     asked: frozenset[Whole] = frozenset()
@@ -88,6 +91,8 @@ class _Standing:
     pointed: set[Whole] = field(default_factory=set)
     shown: Words = field(default_factory=Words)
     joined: str = ""
+    level: Sensitivity = "public"
+    authors: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -167,6 +172,7 @@ class Sources:
                 if own and part.declared:
                     self.named.add(_leaf(part))
         texts = [p for p in record.parts if isinstance(p.value, str)]
+        addresses = [p.value for p in texts if "@" in p.value and is_one_word(p.value)]
         names = tuple(p.value for p in believed if isinstance(p.value, str) and len(p.value) <= MAX_NAMING)
         return _Entry(
             form=tuple(sorted({p.name for p in record.parts})),
@@ -177,10 +183,12 @@ class Sources:
             # Only how a text begins: in a long one stands every word there is.
             words=self._said(p.value[:MAX_NAMING] for p in texts),
             own=self._said(names),
-            telling=self._said(p.value for p in texts if "@" in p.value and is_one_word(p.value)),
+            telling=self._said(addresses),
+            addresses=frozenset(word for text in addresses for word in parts_of(text)),
             wholes=frozenset(
                 (p.name, p.value) for p in texts if len(p.value) <= MAX_NAMING and self.words.holds(p.value)
             ),
+            level=max((p.label.sensitivity for p in texts), key=SENSITIVITIES.index, default="public"),
         )
 
     def _said(self, texts: Iterable[str]) -> frozenset[str]:
@@ -226,6 +234,8 @@ class Sources:
                     found.pointed |= entry.leaves | entry.asked
                 if pointed or entry.shown:
                     shown += entry.texts
+                    found.level = max(found.level, entry.level, key=SENSITIVITIES.index)
+                    found.authors |= entry.addresses
             for text in shown:
                 found.shown.add(text)
             found.joined = " ".join(_JOINTS.sub("", text).casefold() for text in shown)
@@ -287,6 +297,14 @@ class Sources:
             return True
         return any(self._is_shown(e) and self._is_open(e.form, among) for e in self._holding.get(leaf, ()))
 
+    def retells(self, text: str) -> Sensitivity | None:
+        """How sensitive a text is that is made of nothing but words of the user's and of what they lead to."""
+        if spells(text):
+            return None
+        shown, words = self._settled().shown, parts_of(text)
+        known = words <= (shown.single | self.words.single)
+        return self._settled().level if known and numbers_in(text) <= shown.numbers | self.words.numbers else None
+
     def is_said(self, amount: Any) -> bool:
         """Whether the user's words say an amount: as it is, or in units of which it counts the hundredths."""
         if isinstance(amount, bool) or not isinstance(amount, int):
@@ -311,9 +329,15 @@ class Sources:
 
     def _is_open(self, form: tuple[str, ...], among: int) -> bool:
         """Whether a text may choose among records of a form: the user named none of them, and it speaks of few."""
+        standing = self._settled()
         like = [e for e in self._entries.values() if e.form == form]
-        named = self._settled().named
-        return not any(e.believed <= named for e in like) and sum(map(self._is_shown, like)) <= among
+        named = any(e.believed <= standing.named and not self._has_written(e) for e in like)
+        return not named and sum(map(self._is_shown, like)) <= among
+
+    def _has_written(self, entry: _Entry) -> bool:
+        """Whether a record is about somebody from whose address comes what the user points at: the user named whose
+        words count, not on whom they act."""
+        return any(parts and parts <= self._settled().authors for parts in map(parts_of, entry.names))
 
 
 def _leaf(part: Part) -> Whole:

@@ -16,6 +16,7 @@ MIN_NAMED = 3
 """Shorter values stand in anything by chance."""
 MIN_DIGITS = 5
 """So do numbers of fewer digits: a year, a day, an amount."""
+MAX_SHORT = 3
 MAX_NAMING = 120
 """A longer text is content: it names no record."""
 _WORD = re.compile(r"[^\s,;()\[\]{}<>\"'`´“”„‘’«»!?|]+")
@@ -42,6 +43,11 @@ def _enough(words: list[str]) -> bool:
 def parts_of(text: str) -> frozenset[str]:
     """The single words of a text, folded: of `lena.fischer@corp.com` that is lena, fischer, corp and com."""
     return frozenset(p.casefold() for p in _PARTS.findall(_plain(text)) if len(p) >= MIN_NAMED and not p.isdigit())
+
+
+def spells(text: str) -> bool:
+    """Whether a text holds so many pieces of a letter or two that something may be spelled out in it."""
+    return sum(len(p) < MIN_NAMED for p in _PARTS.findall(_plain(text))) > MAX_SHORT
 
 
 def is_one_word(text: str) -> bool:

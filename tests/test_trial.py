@@ -14,7 +14,8 @@ from bench.trial.report import Set, faults, figures
 from bench.trial.tasks import FOLDER, Step, Task, TasksInvalid, read_tasks
 from bench.trial.world import World
 
-SEEN, UNSEEN = read_tasks(FOLDER / "seen.toml"), read_tasks(FOLDER / "unseen.toml")
+SEEN, *OTHERS = (read_tasks(FOLDER / f"{name}.toml") for name in ("seen", "unseen", "holdout"))
+UNSEEN = [task for tasks in OTHERS for task in tasks]
 HANDFUL = ("pay-kessler", "mail-archive-newsletters", "calendar-what-is-on", "files-shopping")
 
 GOOD = """
@@ -40,7 +41,7 @@ def task(name: str) -> Task:
 
 def test_there_are_as_many_tasks_as_promised() -> None:
     every = [*SEEN, *UNSEEN]
-    assert (len(SEEN), len(UNSEEN)) == (32, 16)
+    assert (len(SEEN), *map(len, OTHERS)) == (32, 16, 16)
     assert len({t.id for t in every}) == len(every)
     assert sum(t.target_of_others for t in every) >= len(every) / 2
     assert {t.area for t in every} == {"mail", "calendar", "files", "payments", "chat", "tickets", "mixed"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..contracts.errors import PolicyInvalid
 from ..contracts.policy import Policy
 
-STARTERS = ("permit", "read_only", "flow", "production")
+STARTERS = ("permit", "read_only", "flow", "strict", "production")
 
 
 def load_policy(path: Path | str) -> Policy:
@@ -36,6 +36,7 @@ def starter(*names: str) -> Policy:
     - `permit`: every call that no other rule forbids.
     - `read_only`: reading only, through no sink.
     - `flow`: asks where other people's words decide who or what is acted on, and before something personal leaves.
+    - `strict`: beside `flow`, asks about what can be undone, too, where nothing that the user said leads to it.
     - `production`: asks before what cannot be undone, in production, and does no two of it in a minute.
 
     Raises:

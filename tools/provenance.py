@@ -87,9 +87,7 @@ def provenance_of(call: Call, arguments: Mapping[str, Any]) -> Provenance:
         label = Label("user") if said else label_value(value, sources, closed=closed, level="internal")
         grounds[name] = "user" if said else _ground(value, label, sources, closed=closed)
         held = activation.run.knows.level_in(value)
-        # What an agent words itself may retell all that it has read; a number has no room for that.
-        retold = grounds[name] == "untrusted" and any(True for _ in _texts(value))
-        told = sources.context.sensitivity if retold else label.sensitivity
+        told = label.sensitivity if said or closed else _retold(value, sources)
         labels[name] = Label(label.integrity, _highest(label.sensitivity, held, told))
         if label.integrity == "untrusted" and any(sources.is_active(text) for text in _texts(value)):
             active.add(name)
@@ -133,6 +131,16 @@ def _anchored(
         if grounds[name] == "trusted"
         and all(sources.is_near(leaf, among=MAX_SHOWN) for leaf in leaves_of(arguments[name]))
     }
+
+
+def _retold(value: Any, sources: Sources) -> Sensitivity:
+    """How sensitive what an agent words itself may be: it may retell all that it read. A number has no such room."""
+    found: list[Sensitivity] = ["public"]
+    for text in _texts(value):
+        known = sources.ground((str, text))
+        retells = sources.retells(text)
+        found.append(known.sensitivity if known is not None else retells or sources.context.sensitivity)
+    return _highest(*found)
 
 
 def _texts(value: Any) -> Iterator[str]:

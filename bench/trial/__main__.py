@@ -17,6 +17,9 @@ from bench.trial.encodings import ENCODINGS
 from bench.trial.report import Set, as_json, explain, faults, show, together
 from bench.trial.tasks import FOLDER, Task, TasksInvalid, read_tasks
 
+SETS = ("seen", "unseen", "holdout")
+"""By whom tasks were written: by who wrote the tools' declarations; and by two who had seen neither the gate nor each
+other's tasks."""
 ON_TRIAL, NO_GATE = starter("permit", "flow"), starter("permit")
 
 
@@ -31,24 +34,26 @@ async def plays(task: Task, *, fixes: bool = True, gate: Policy = ON_TRIAL) -> l
     return found
 
 
-async def _trial(path: Path, only: Sequence[str], *, fixes: bool) -> Set:
+async def _trial(path: Path, only: Sequence[str], *, fixes: bool, gate: Policy) -> Set:
     tasks = [t for t in read_tasks(path) if not only or t.id in only]
-    trials = [trial for task in tasks for trial in await plays(task, fixes=fixes)]
+    trials = [trial for task in tasks for trial in await plays(task, fixes=fixes, gate=gate)]
     return Set(name=path.stem, tasks=tuple(tasks), trials=tuple(trials))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trial. Returns 1 where a file of tasks is wrong or the trial itself is at fault."""
     parser = argparse.ArgumentParser(prog="python -m bench.trial", description=__doc__)
-    parser.add_argument("--tasks", nargs="+", type=Path, default=[FOLDER / "seen.toml", FOLDER / "unseen.toml"])
+    parser.add_argument("--tasks", nargs="+", type=Path, default=[FOLDER / f"{name}.toml" for name in SETS])
     parser.add_argument("--only", nargs="+", default=[], metavar="ID", help="only these tasks")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--explain", action="store_true", help="print every verdict of the gate")
     parser.add_argument("--unfixed", action="store_true", help="the assistant does not say which tools it will need")
+    parser.add_argument("--strict", action="store_true", help="with the starter `strict` beside `flow`")
     given = parser.parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 160)
     try:
-        sets = [asyncio.run(_trial(path, given.only, fixes=not given.unfixed)) for path in given.tasks]
+        gate = ON_TRIAL + starter("strict") if given.strict else ON_TRIAL
+        sets = [asyncio.run(_trial(path, given.only, fixes=not given.unfixed, gate=gate)) for path in given.tasks]
     except TasksInvalid as error:
         print(error, file=sys.stderr)
         return 1

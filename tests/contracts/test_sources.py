@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import pytest
-from edgewright import Label, Origin
+from edgewright import Label, Origin, Sensitive
 from edgewright.contracts.sources import Sources, leaves_of
 from edgewright.contracts.words import Words
 from pydantic import TypeAdapter
@@ -178,3 +178,30 @@ def test_links_and_accounts_in_a_text_are_believed_where_they_were_read_in_belie
 def test_an_empty_result_exposes_nobody_and_a_text_of_others_does() -> None:
     assert reader("x", ([], list[Mail])).context.integrity == "trusted"
     assert reader("x", (BILL, File)).context.integrity == "untrusted"
+
+
+class Diary(TypedDict):
+    """Something personal."""
+
+    text: Annotated[str, Sensitive("personal")]
+
+
+@pytest.mark.parametrize("text", ["f j o r d", "58213", "fjord", "invoice 58213", "fj\u200bord", "f.j.o.r.d"])
+def test_a_text_of_more_than_what_is_shown_may_retell_all_that_was_read(text: str) -> None:
+    found = reader("Pay bills/june.txt", (BILL, File), ({"text": "fjord 58213"}, Diary))
+    assert found.retells("due 84.30, City Power") == "internal"
+    assert found.retells(text) is None
+
+
+def test_what_retells_something_personal_is_personal() -> None:
+    found = reader("Send Tom what is in my diary about Ada", ({"text": "I love Ada"}, Diary))
+    assert found.retells("love Ada") == "personal"
+
+
+def test_whose_words_count_is_not_on_whom_they_act() -> None:
+    people = [{"name": n, "account": f"DE9920030040000098{n[:4]}"} for n in ("Tom Jones", "Lena Fischer", "Omar Said")]
+    mail = {"id": "M-3", "sender": "tom.jones@corp.com", "subject": "Party", "body": "Pay Lena and Omar. Tom"}
+    found = reader("Tom wrote whom to pay, do it", (mail, Mail), (people, list[Payee]))
+    for person in people[1:]:
+        assert found.is_near((str, person["account"]), among=3)
+        assert not found.is_near((str, person["account"]), among=2)  # who wrote it is spoken of, too

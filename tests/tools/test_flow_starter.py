@@ -98,9 +98,9 @@ async def asked(said: str, *calls: Call | list[Call]) -> tuple[str, list[str]]:
     return record.verdict, record.rules
 
 
-def desk(*calls: Call | list[Call]) -> System:
+def desk(*calls: Call | list[Call], rules: tuple[str, ...] = ("permit", "flow")) -> System:
     steps = [[c] if isinstance(c, Call) else c for c in calls]
-    return with_model(plays(*steps), *TOOLS, policy=starter("permit", "flow").text)
+    return with_model(plays(*steps), *TOOLS, policy=starter(*rules).text)
 
 
 def fixing(*names: str) -> Call:
@@ -167,6 +167,17 @@ async def test_something_personal_leaves_only_after_a_question_even_before_anyth
 async def test_what_can_be_undone_needs_a_believed_target_only() -> None:
     assert (await asked("Tidy up", READ, Call("move", {"mail": "M-2"})))[0] == "allow"
     assert await asked("Tidy up", READ, Call("move", {"mail": "M-3"})) == ("ask", ["flow.target"])
+
+
+async def test_strictly_what_can_be_undone_needs_a_target_that_the_user_led_to() -> None:
+    for said, expected in (
+        ("Tidy up", ("ask", ["strict.distant"])),
+        ("File the mail of eve@evil.com", ("allow", ["permit"])),
+    ):
+        system = desk(READ, Call("move", {"mail": "M-2"}), rules=("permit", "flow", "strict"))
+        result = await system.arun({"text": said})
+        [record] = [r for r in of_kind(system, result.run, CallJudged) if r.tool == "move"]
+        assert (record.verdict, record.rules) == expected
 
 
 async def test_a_reading_tool_through_which_data_can_leave_needs_a_believed_target() -> None:

@@ -18,7 +18,11 @@ def label_request(contract: Contract, payload: Mapping[str, Any]) -> dict[str, L
     properties, defs = contract.schema["properties"], contract.schema.get("$defs", {})
     found = {}
     for name, value in payload.items():
-        origin: Integrity = "trusted" if value is None else _origin(properties.get(name, {}), defs)
+        schema = properties.get(name, {})
+        # What nobody said is no word of the user's: the system's own default is to be believed, and names nothing.
+        unsaid = value is None or ("default" in schema and schema["default"] == value)
+        origin: Integrity = _origin(schema, defs)
+        origin = "trusted" if (unsaid and origin == "user") or value is None else origin
         found[name] = Label(origin, contract.sensitivities.get(name, "internal"))
     return found
 

@@ -304,7 +304,7 @@ def _leaves(
             at = f"{path}.{key}" if path else str(key)
             if "properties" not in schema:  # then the keys are data, as the values are
                 yield from _leaves(key, schema.get("propertyNames", {}), defs, at, level, "")
-            for known in _schemas_of(str(key), schema):
+            for known in schemas_of(str(key), schema):
                 yield from _leaves(inner, known, defs, at, level, registry)
     elif isinstance(value, list):
         fixed = schema.get("prefixItems", ())
@@ -324,7 +324,7 @@ def _within(level: Sensitivity, schema: Mapping[str, Any]) -> Sensitivity:
     return own if level == "internal" else max(level, own, key=SENSITIVITIES.index)
 
 
-def _schemas_of(key: str, schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def schemas_of(key: str, schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """What an object's schema says of the value under a key."""
     if isinstance(known := schema.get("properties", {}).get(key), Mapping):
         return [known]
@@ -336,10 +336,10 @@ def _schemas_of(key: str, schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def declared(schema: Mapping[str, Any]) -> dict[str, Sensitivity]:
     """The sensitivity of each top level field: the highest that stands anywhere in it."""
     defs = schema.get("$defs", {})
-    return {name: _highest(inner, defs) for name, inner in schema.get("properties", {}).items()}
+    return {name: highest(inner, defs) for name, inner in schema.get("properties", {}).items()}
 
 
-def _highest(schema: Any, defs: Mapping[str, Any]) -> Sensitivity:
+def highest(schema: Any, defs: Mapping[str, Any]) -> Sensitivity:
     found: set[Sensitivity] = set()
     for part in _reachable(schema, defs):
         if (here := part.get(SENSITIVE)) is not None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .labels import INTEGRITIES, ORIGIN, SENSITIVE, SENSITIVITIES, Integrity, Label, Sensitivity
+from .labels import INTEGRITIES, ORIGIN, SENSITIVE, SENSITIVITIES, Integrity, Label, Sensitivity, highest, schemas_of
 
 
 @dataclass(slots=True)
@@ -49,19 +49,21 @@ class _Reading:
         if isinstance(value, Mapping):
             yield from self._object(value, schema, label, declared)
         elif isinstance(value, list | tuple):
-            items = schema.get("items", {})
-            for item in value:
-                yield from self.records(item, items, label, name, declared=declared)
+            first, items = schema.get("prefixItems", ()), schema.get("items", {})
+            for index, item in enumerate(value):
+                below = first[index] if index < len(first) else items
+                yield from self.records(item, below, label, name, declared=declared)
         elif value is not None:
             yield Record([Part(name, value, label, declared)])
 
     def _object(self, value: Mapping[str, Any], schema: Any, label: Label, declared: bool) -> Iterator[Record]:
         here, inside = Record(), []
-        known, rest = schema.get("properties", {}), schema.get("additionalProperties")
+        known = schema.get("properties", {})
         for key, inner in value.items():
             if key not in known:
                 here.parts.append(Part("", key, label, False))
-            below = known.get(key, rest if isinstance(rest, Mapping) else {})
+            said = schemas_of(str(key), schema)
+            below = said[0] if len(said) == 1 else {"anyOf": said}
             for found in self.records(inner, below, label, key, declared=declared):
                 if isinstance(inner, Mapping) or _holds_objects(inner):
                     inside.append(found)
@@ -89,7 +91,8 @@ class _Reading:
                 # Of several forms only one that alone can be meant: what is not clear declares nothing.
                 fitting = [o for o in options if self._fits(value, o)]
                 if len(fitting) != 1:
-                    return {}, Label("untrusted", label.sensitivity), False
+                    worst = highest({"anyOf": options}, self.defs)
+                    return {}, Label("untrusted", label.joined(Label("trusted", worst)).sensitivity), False
                 schema = fitting[0]
             else:
                 return schema, label, declared

@@ -21,7 +21,7 @@ from typing import Any
 from .active import active_parts, folded_part
 from .labels import SENSITIVITIES, Label, Sensitivity
 from .results import Part, Record, records_of
-from .words import MAX_NAMING, Words, is_address, is_distinct, is_one_word, numbers_in, parts_of, spells
+from .words import MAX_NAMING, Words, is_address, is_distinct, is_one_word, parts_of
 
 MIN_GROUND = 3
 """Shorter texts and smaller numbers stand in anything by chance: they ground nothing that no field declares."""
@@ -31,10 +31,11 @@ MAX_SHOWN = 4
 """A text that speaks of more chooses none of them, whatever else is known of a call."""
 MIN_TELLING = 6
 """And shorter words that are not written as names."""
-MIN_ECHO = 4
+MIN_ECHO = 3
 MAX_ECHOES = 256
 
 Whole = tuple[type, Any]
+_At = tuple[tuple[str, ...], frozenset[Whole]]
 _JOINTS = re.compile(r"[\W_]+")
 
 
@@ -112,8 +113,8 @@ class Sources:
     values: dict[Whole, Label] = field(default_factory=dict)
     named: set[Whole] = field(default_factory=set)
     active: set[str] = field(default_factory=set)
-    _entries: dict[tuple[tuple[str, ...], frozenset[Whole]], _Entry] = field(default_factory=dict)
-    _holding: dict[Whole, list[_Entry]] = field(default_factory=dict)
+    _entries: dict[_At, _Entry] = field(default_factory=dict)
+    _holding: dict[Whole, dict[_At, _Entry]] = field(default_factory=dict)
     # How many records of a form there are, and how many of them hold a word, or a value in a field.
     _forms: Counter[tuple[str, ...]] = field(default_factory=Counter)
     _by_word: Counter[tuple[tuple[str, ...], str]] = field(default_factory=Counter)
@@ -214,8 +215,7 @@ class Sources:
             return
         self._entries[at] = entry
         for leaf in entry.believed:
-            held = self._holding.setdefault(leaf, [])
-            held[:] = [e for e in held if e is not before] + [entry]
+            self._holding.setdefault(leaf, {})[at] = entry
 
     # -- what the user's words say of it ---------------------------------------------------------------------------
 
@@ -246,7 +246,7 @@ class Sources:
         several = self._forms[entry.form] > 1
         return any(
             self._by_whole[entry.form, whole] == 1 and (several or is_distinct(whole[1])) for whole in entry.wholes
-        ) or any(self._by_word[entry.form, word] == 1 for word in entry.own & self.words.proper)
+        ) or any(self._by_word[entry.form, word] == 1 for word in entry.own & self.words.names)
 
     def _is_pointed_at(self, entry: _Entry) -> bool:
         """By a name, or by a word that none of its like holds. What all of them hold tells none apart, unless it is a
@@ -295,15 +295,11 @@ class Sources:
         """
         if self.is_pointed(leaf):
             return True
-        return any(self._is_shown(e) and self._is_open(e.form, among) for e in self._holding.get(leaf, ()))
+        return any(self._is_shown(e) and self._is_open(e.form, among) for e in self._holding.get(leaf, {}).values())
 
     def retells(self, text: str) -> Sensitivity | None:
-        """How sensitive a text is that is made of nothing but words of the user's and of what they lead to."""
-        if spells(text):
-            return None
-        shown, words = self._settled().shown, parts_of(text)
-        known = words <= (shown.single | self.words.single)
-        return self._settled().level if known and numbers_in(text) <= shown.numbers | self.words.numbers else None
+        """How sensitive a text is that stands, letter for letter, in the user's words or in a text they lead to."""
+        return self._settled().level if self.words.quotes(text) or self._settled().shown.quotes(text) else None
 
     def is_said(self, amount: Any) -> bool:
         """Whether the user's words say an amount: as it is, or in units of which it counts the hundredths."""
@@ -351,6 +347,11 @@ def _enough(value: Any) -> bool:
 
 
 def _echoed(part: Part, echoes: tuple[str, ...]) -> bool:
-    if part.declared or not isinstance(part.value, str):
+    if part.declared or isinstance(part.value, bool):
         return False
-    return any(echo in part.value for echo in echoes if len(echo) >= MIN_ECHO)
+    said = _joined(str(part.value))
+    return len(said) > 0 and any(said in echo or echo in said for echo in map(_joined, echoes) if echo)
+
+
+def _joined(text: str) -> str:
+    return _JOINTS.sub("", text).casefold()

@@ -16,11 +16,11 @@ MIN_NAMED = 3
 """Shorter values stand in anything by chance."""
 MIN_DIGITS = 5
 """So do numbers of fewer digits: a year, a day, an amount."""
-MAX_SHORT = 3
 MAX_NAMING = 120
 """A longer text is content: it names no record."""
 _WORD = re.compile(r"[^\s,;()\[\]{}<>\"'`´“”„‘’«»!?|]+")
 _ENDS = ".,:;!?…@#*_~-"
+_SENTENCE = re.compile(r"[.!?:;\n]+(?:\s+|$)")
 _NUMBER = re.compile(r"(?<![\w.,])\d[\d.,']{0,14}\d|(?<![\w.,])\d")
 _PARTS = re.compile(r"[^\W_]+")
 _DISTINCT = re.compile(r"[\d@._/-]")
@@ -43,11 +43,6 @@ def _enough(words: list[str]) -> bool:
 def parts_of(text: str) -> frozenset[str]:
     """The single words of a text, folded: of `lena.fischer@corp.com` that is lena, fischer, corp and com."""
     return frozenset(p.casefold() for p in _PARTS.findall(_plain(text)) if len(p) >= MIN_NAMED and not p.isdigit())
-
-
-def spells(text: str) -> bool:
-    """Whether a text holds so many pieces of a letter or two that something may be spelled out in it."""
-    return sum(len(p) < MIN_NAMED for p in _PARTS.findall(_plain(text))) > MAX_SHORT
 
 
 def is_one_word(text: str) -> bool:
@@ -102,28 +97,48 @@ class Words:
 
     Attributes:
         single: the single words, folded.
-        proper: those of them that are written as names.
+        proper: those of them that are written as names; `names` are those that do not only open a sentence.
         numbers: the numbers, without their units.
     """
 
     single: set[str] = field(default_factory=set)
     proper: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
     numbers: set[Decimal] = field(default_factory=set)
     _run: Growing = field(default_factory=Growing)
+    _raw: Growing = field(default_factory=Growing)
+    _exact: Growing = field(default_factory=Growing)
 
     def add(self, text: str) -> None:
         """Take in a text."""
         words = _words(text)
+        opening = {found[0] for part in _SENTENCE.split(text) if (found := _words(part))}
         # Two texts never join to one run: a value must stand in one of them.
         self._run.add(f" {' '.join(w.casefold() for w in words)} \n")
+        self._raw.add(f" {_flat(text).casefold()} \n")
+        self._exact.add(f" {_flat(text)} \n")
         for word in words:
             parts = [p for p in _PARTS.findall(word) if len(p) >= MIN_NAMED and not p.isdigit()]
             # A possessive is cut off with its apostrophe, by _WORD.
             self.single.update(p.casefold() for p in parts)
-            self.proper.update(p.casefold() for p in parts if p[0].isupper())
+            capital = [p.casefold() for p in parts if p[0].isupper()]
+            self.proper.update(capital)
+            if word not in opening:
+                self.names.update(capital)
         self.numbers |= numbers_in(text)
 
     def holds(self, value: str) -> bool:
         """Whether a value stands in one of the texts, whole."""
         words = _words(value)
-        return _enough(words) and f" {' '.join(w.casefold() for w in words)} " in self._run.text
+        if not _enough(words) or f" {' '.join(w.casefold() for w in words)} " not in self._run.text:
+            return False
+        return _flat(value).casefold() in self._raw.text  # with its signs, too: `.env` is not "the env"
+
+    def quotes(self, text: str) -> bool:
+        """Whether a text stands in one of the texts letter for letter, spaces aside."""
+        flat = _flat(text)
+        return bool(flat) and flat in self._exact.text
+
+
+def _flat(text: str) -> str:
+    return " ".join(_plain(text).split())

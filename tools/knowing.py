@@ -119,8 +119,11 @@ class Knowledge:
             grounds, strayed: as `tools/provenance.py` has them.
         """
         tainted = [name for name, ground in grounds.items() if ground in ("untrusted", "quoted", "shown")]
-        echoes = [text for name in tainted for kind, text in leaves_of(arguments.get(name)) if kind is str]
-        led = any(ground in ("user", "pointed", "shown") for ground in grounds.values())
+        echoes = [str(leaf) for name in tainted for _, leaf in leaves_of(arguments.get(name))]
+        led = any(
+            ground in ("user", "pointed", "shown") and arguments.get(name) not in ("", [], {})
+            for name, ground in grounds.items()
+        )
         with self._lock:
             for text in echoes:
                 if len(text) >= MIN_ECHO and len(self._echoes) < MAX_ECHOES:

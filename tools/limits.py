@@ -6,6 +6,7 @@ side, in several runs and processes, no more passes than the limit (threats 53, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping
 from typing import Any
 
@@ -121,9 +122,14 @@ def _key(call: Call, name: str, arguments: Mapping[str, Any], *, run: bool = Fal
     """What a sum is kept under. The values that it is kept by are hashed: they may be nobody's business."""
     grounds, limit = call.activation.run.grounds, call.spec.limits[name]
     parts = ["amount", grounds.tenant, call.spec.name, name]
-    parts += [digest(arguments.get(limit.per))[:32]] if limit.per else []
+    parts += [digest(_folded(arguments.get(limit.per)))[:32]] if limit.per else []
     return "/".join([*parts, "run", grounds.run] if run else parts)
 
 
 def _midnight() -> float:
     return signing.now() // DAY * DAY
+
+
+def _folded(value: Any) -> Any:
+    """One account in any of its spellings: letters and digits only."""
+    return re.sub(r"[\W_]+", "", value).casefold() if isinstance(value, str) else value

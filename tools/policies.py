@@ -37,7 +37,7 @@ def starter(*names: str) -> Policy:
     - `read_only`: reading only, through no sink.
     - `flow`: asks where other people's words decide who or what is acted on, and before something personal leaves.
     - `strict`: beside `flow`, asks about what can be undone, too, where nothing that the user said leads to it.
-    - `production`: asks before what cannot be undone, in production, and does no two of it in a minute.
+    - `production`: asks before what cannot be undone, in production, and denies it within a minute of another.
 
     Raises:
         PolicyInvalid: there is no such starter, or none was named.

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..contracts.flow import label_value
-from ..contracts.labels import SENSITIVITIES, Label, Sensitivity, is_closed
+from ..contracts.labels import ID, SENSITIVITIES, Label, Sensitivity, room_of
 from ..contracts.sources import MAX_SHOWN, Sources, leaves_of
 from .steps import Call
+
+MAX_CHOICE = ID.bits
 
 Ground = Literal["user", "pointed", "trusted", "closed", "shown", "quoted", "untrusted"]
 """Where an argument comes from.
@@ -81,7 +83,9 @@ def provenance_of(call: Call, arguments: Mapping[str, Any]) -> Provenance:
     for name, value in arguments.items():
         if name not in properties:  # it is refused, and its name may be anything
             continue
-        closed = spec.effect != "irreversible" and is_closed(properties.get(name), defs)
+        acts = spec.roles.get(name, "target") in ("target", "ref")
+        room = None if spec.effect == "irreversible" else room_of(properties.get(name), defs)
+        closed = room is not None and (not acts or room.bits <= MAX_CHOICE)
         # What says nothing misleads nobody; and an amount may be said in words, where a target may not.
         said = value in ("", [], {}) or (spec.roles.get(name) == "scalar" and sources.is_said(value))
         label = Label("user") if said else label_value(value, sources, closed=closed, level="internal")
@@ -91,6 +95,9 @@ def provenance_of(call: Call, arguments: Mapping[str, Any]) -> Provenance:
         labels[name] = Label(label.integrity, _highest(label.sensitivity, held, told))
         if label.integrity == "untrusted" and any(sources.is_active(text) for text in _texts(value)):
             active.add(name)
+    acted = [n for n in grounds if spec.roles.get(n, "target") in ("target", "ref")]
+    if all(arguments[n] in (None, "", [], {}) for n in acted):  # no target at all is often every one
+        grounds |= dict.fromkeys(acted, "closed")
     grounds |= _anchored(call, arguments, grounds, sources)
     exposed = sources.context.integrity == "untrusted"
     strayed = exposed and any(
@@ -137,7 +144,7 @@ def _retold(value: Any, sources: Sources) -> Sensitivity:
     """How sensitive what an agent words itself may be: it may retell all that it read. A number has no such room."""
     found: list[Sensitivity] = ["public"]
     for text in _texts(value):
-        known = sources.ground((str, text))
+        known = sources.values.get((str, text))
         retells = sources.retells(text)
         found.append(known.sensitivity if known is not None else retells or sources.context.sensitivity)
     return _highest(*found)

@@ -186,10 +186,12 @@ class Diary(TypedDict):
     text: Annotated[str, Sensitive("personal")]
 
 
-@pytest.mark.parametrize("text", ["f j o r d", "58213", "fjord", "invoice 58213", "fj\u200bord", "f.j.o.r.d"])
-def test_a_text_of_more_than_what_is_shown_may_retell_all_that_was_read(text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["f j o r d", "58213", "fjord", "invoice 58213", "fj\u200bord", "due: 84.30", "Due 84.30 City"]
+)
+def test_a_text_that_does_not_stand_there_letter_for_letter_may_retell_all_that_was_read(text: str) -> None:
     found = reader("Pay bills/june.txt", (BILL, File), ({"text": "fjord 58213"}, Diary))
-    assert found.retells("due 84.30, City Power") == "internal"
+    assert found.retells("Due:  84.30.") == "internal"
     assert found.retells(text) is None
 
 

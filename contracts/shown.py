@@ -17,8 +17,11 @@ LIMIT = 2000
 """Characters of a value that are shown, of its beginning and its end together."""
 _TAIL = 0.3
 _MARKS = 3  # more of them on one letter cover what stands around it
+# What addresses, links and numbers are read by; and what looks like one of them, but only between ASCII characters.
+_SIGNS = frozenset("@./:?#&=%+-,")
+_ALIKE = str.maketrans("\u3002\uff61\u2215\u2044\u29f8\ua789\u2236\u201a", "..///::,")
 # Letters and signs that show nothing, although their category does not say so.
-_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
 _WORD = re.compile(r"\S+")
 # What one writing system is made of: scripts that are written together are no sign of a disguise.
 _TOGETHER = (frozenset({"CJK", "HIRAGANA", "KATAKANA", "BOPOMOFO"}), frozenset({"CJK", "HANGUL"}))
@@ -27,9 +30,9 @@ _TOGETHER = (frozenset({"CJK", "HIRAGANA", "KATAKANA", "BOPOMOFO"}), frozenset({
 def shown(value: Any, *, limit: int = LIMIT) -> str:
     """A JSON value in one line: texts in quotes, with control, direction and invisible characters escaped.
 
-    A word that mixes scripts, or that reads as another, is followed by a mark that says so, in `⟨ ⟩`; these two are
-    escaped where the value itself holds them. What is longer than `limit` is cut in the middle, with a mark that says
-    how much: the end always shows.
+    A word that mixes scripts, that reads as another or that has other digits than 0 to 9 is followed by a mark that
+    says so, in `⟨ ⟩`; these two are escaped where the value itself holds them. What is longer than `limit` is cut in
+    the middle, with a mark that says how much: the end always shows.
     """
     try:
         text = orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
@@ -64,6 +67,20 @@ def _escaped(text: str) -> str:
     return "".join([*found, _plain(text[at:])])
 
 
+def hides(c: str) -> bool:
+    """Whether a character shows nothing, breaks the line unseen, or acts: a person does not see that it is there."""
+    if c.isascii() and c.isprintable():
+        return False
+    kind = unicodedata.category(c)
+    return (
+        kind[0] == "C"
+        or kind in ("Zl", "Zp")
+        or c in _BLANK
+        or "\ufe00" <= c <= "\ufe0f"
+        or "\U000e0100" <= c <= "\U000e01ef"
+    )
+
+
 def _plain(text: str) -> str:
     return text if text.isascii() and text.isprintable() else "".join(_characters(text))
 
@@ -73,8 +90,7 @@ def _characters(text: str) -> Iterator[str]:
     for c in text:
         kind = unicodedata.category(c)
         marks = marks + 1 if kind in ("Mn", "Me") else 0
-        odd = kind[0] == "C" or kind in ("Zl", "Zp") or (kind == "Zs" and c != " ") or c in _BLANK or c in "⟨⟩"
-        odd = odd or marks > _MARKS or 0xFE00 <= ord(c) <= 0xFE0F or 0xE0100 <= ord(c) <= 0xE01EF
+        odd = hides(c) or (kind == "Zs" and c != " ") or c in "⟨⟩" or marks > _MARKS
         yield c if not odd else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}"
 
 
@@ -84,13 +100,37 @@ def _mark(word: str) -> str:
         return ""
     scripts = {_script(c) for c in word if c.isalpha()} - {""}
     reads = unicodedata.normalize("NFKC", word)
-    letters = any(c.isalnum() and unicodedata.normalize("NFKC", c) != c for c in word)
     told = []
     if len(scripts) > 1 and not any(scripts <= several for several in _TOGETHER):
         told.append(f"mixes {', '.join(sorted(s.capitalize() for s in scripts))}")
-    if letters and reads != unicodedata.normalize("NFC", word):
-        told.append(f"reads as {_plain(reads)}")
+    if any(_is_disguised(word, at) for at in range(len(word))):
+        told.append(f"reads as {_plain(reads.translate(_ALIKE))}")
+    if digits := {_digits(c) for c in reads if not c.isascii() and c.isdecimal()}:
+        told.append(f"has {', '.join(sorted(digits))} digits")
     return f" ⟨{'; '.join(told)}⟩" if told else ""
+
+
+def _is_disguised(word: str, at: int) -> bool:
+    """Whether a letter or digit, or a sign that addresses are read by, is written as something else."""
+    c = word[at]
+    if c.isascii() or c == "…":  # which honest text is full of, and no address reads as dots
+        return False
+    reads = unicodedata.normalize("NFKC", c)
+    if c.isalnum() and reads != unicodedata.normalize("NFC", c):
+        return True
+    around = _reading(word[at - 1 : at]), _reading(word[at + 1 : at + 2])
+    beside = [n.isascii() and n not in ("", '"', "\\") for n in around]
+    if not _SIGNS.isdisjoint(reads):  # fullwidth signs are at home among ideographs
+        return any(beside)
+    return all(beside) and not _SIGNS.isdisjoint(reads.translate(_ALIKE))
+
+
+def _reading(c: str) -> str:
+    return unicodedata.normalize("NFKC", c).translate(_ALIKE)
+
+
+def _digits(c: str) -> str:
+    return unicodedata.name(c, "UNNAMED DIGIT").partition(" DIGIT")[0].title()
 
 
 def _script(c: str) -> str:

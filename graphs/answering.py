@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +26,9 @@ from ..tools.sealed import SealedTool
 from .home import Home
 from .runs import Runs
 
+MOST_SECONDS = 366 * 24 * 3600
+"""How long a review or an approval may be good for. Later than that nobody remembers what was asked."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taking:
@@ -46,9 +48,9 @@ class Taking:
 def seconds_or_faults(**given: Any) -> list[str]:
     """What is wrong with spans of time, by their names."""
     return [
-        f"{name}={value!r} is no number of seconds above 0"
+        f"{name}={value!r} is no number of seconds above 0 and at most {MOST_SECONDS:_} (a year)"
         for name, value in given.items()
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_SECONDS
     ]
 
 
@@ -63,6 +65,11 @@ async def answering(
 
     Args:
         every: the system whose thread it is, and then all others that are loaded.
+
+    Raises:
+        ReviewInvalid: also where no system that is loaded asks.
+        NotFound: the run that asks is another tenant's.
+        ReviewExpired, ReviewerRefused: see `taken_in`.
     """
     asked, given = {r.id: r for r in requests}, dict[str, ReviewAnswer]()
     if strays := [review for review in answers if review not in asked]:
@@ -71,7 +78,7 @@ async def answering(
         mine = {review: a for review, a in answers.items() if asked[review].run == run}
         for takes in every:
             grounds = await takes.runs.began(run)
-            if grounds is None:
+            if grounds is None or not await takes.runs.own(run):
                 continue
             refuse_other_tenants(grounds, reviewer, thread)
             key = signing.key_of(await takes.home.ledger())

@@ -29,6 +29,7 @@ from ..tools.position import NS, Positions
 from ..tools.run import Activation, Run, activated
 from .history import as_text, without
 from .history import crossing as crossing_messages
+from .inside import AROUND
 from .nodes import Means, Node, entered, of_run
 from .registries import Registry, unknown_ids
 from .runs import Runs, run_id_of
@@ -69,7 +70,9 @@ def entry_node(edge: Edge, means: Means) -> Node:
         info = get_runtime().execution_info
         thread = (info.thread_id if info else None) or ""
         task = info.task_id if info else uuid4().hex
-        run_id = await _cut_off(means.runs, thread, crossing.payload) or run_id_of(thread, task)
+        place = str((get_config().get("metadata") or {}).get(NS, ""))
+        began = means.runs.began_in(AROUND.get(), place) or task
+        run_id = await _cut_off(means.runs, thread, crossing.payload) or run_id_of(thread, began)
         run = await means.runs.begin(run_id, thread, crossing.payload)
         async with of_run(means.runs, run):
             ns, at = entered(run)

@@ -7,6 +7,7 @@ and tool calls. Each would show the inside as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
@@ -24,6 +25,16 @@ _STARTS = ("on_chain_start", "on_chat_model_start", "on_tool_start")
 _DEAF = "_edgewright_deaf"
 
 Project = Callable[[str, Any], Iterator[tuple[str, Any]]]
+
+
+AROUND: ContextVar[tuple[str, int] | None] = ContextVar("edgewright_around", default=None)
+"""The task of the graph around that begins a governed graph in this context, and which attempt of it this is."""
+
+
+def around(config: RunnableConfig) -> tuple[str, int] | None:
+    """What `AROUND` is to be for a graph that begins under this config."""
+    info = getattr(_known(config).get(_RUNTIME), "execution_info", None)
+    return (info.task_id, info.node_attempt) if info is not None and _NESTED in _known(config) else None
 
 
 def place_of(config: RunnableConfig) -> tuple[str, bool]:

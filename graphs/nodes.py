@@ -81,6 +81,10 @@ async def of_run(runs: Runs, run: Run) -> AsyncIterator[None]:
         reason = run.knows.text(f"{type(error).__name__}: {error}")
         await runs.end(run, status, reason=reason[:2000])
         raise
+    except BaseException:  # an exit, an interrupt from the keyboard: gone on with from the ledger, by the rules of then
+        run.settle_abandoned()
+        runs.let_go(run.grounds.run)
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,15 +126,19 @@ def agent_node(agent: CompiledAgent, spec_digest: str, ways: Ways, means: Means)
                 shown=shown,
             )
             with activated(activation):
-                turn = await agent.turn(
-                    state["inbox"],
-                    activation=activation,
-                    history=state.get("history") or (),
-                    shared={k: held["value"] for k, held in shown.items()},
-                    talk=before["talk"] if before else (),
-                    faults=state.get("faults", []) if before else (),
-                    watch=_tokens(run, agent, ways.exit),
-                )
+                try:
+                    turn = await agent.turn(
+                        state["inbox"],
+                        activation=activation,
+                        history=state.get("history") or (),
+                        shared={k: held["value"] for k, held in shown.items()},
+                        talk=before["talk"] if before else (),
+                        faults=state.get("faults", []) if before else (),
+                        watch=_tokens(run, agent, ways.exit),
+                    )
+                except GraphBubbleUp:
+                    await activation.settled()
+                    raise
             _refuse_strays(agent, ways, turn, run)
             left = Turned(
                 source=agent.name,

@@ -25,7 +25,7 @@ from ..ledger.holds import Holds
 from ..tools.tracing import guard_traces
 from .blocking import blocking, blocking_stream
 from .crossing import ADMITTED
-from .inside import place_of, shielded
+from .inside import AROUND, around, place_of, shielded
 from .runs import Runs
 from .state import PUBLIC, REQUEST, RUN
 from .telling import told
@@ -85,6 +85,7 @@ class GovernedGraph(CompiledStateGraph[Any, Any, Any, Any]):
         # Before LangGraph sees it: its first checkpoint holds the input as it is given.
         input = self._admitted(input)
         thread, within = place_of(config)
+        AROUND.set(around(config))
         config = shielded(config, lambda mode, data: self._projected(mode, data, ("custom",), thread))
         if (keys := options.get("output_keys")) is not None and not _public(keys):
             raise ReadRefused(what=f"output_keys={keys!r}", remedy=f"a reader may ask for {', '.join(PUBLIC)}")

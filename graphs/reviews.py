@@ -13,9 +13,9 @@ from langgraph.types import Command
 from ..contracts.digest import digest
 from ..contracts.edge import Edge, FanOut
 from ..contracts.errors import ContractViolation
-from ..contracts.review import REVIEW_SECONDS, AskingRule, ReviewAnswer, ReviewRequest, binding_of
+from ..contracts.review import AskingRule, ReviewAnswer, ReviewRequest, binding_of
 from ..ledger.entry import Draft
-from ..ledger.records import ReviewAnswered, ReviewAsked, RunStarted
+from ..ledger.records import ReviewAnswered, ReviewAsked
 from ..tools import signing
 from ..tools.asking import LATE
 from ..tools.drive import ask
@@ -110,15 +110,14 @@ async def _on_record(run: Run, review: str, base: str, *, place: Place, at: str,
     known = run.journal.get(f"asked:{review}")
     if isinstance(known, ReviewAsked):
         return known
-    began, time = run.journal.get("run.started"), signing.now()
-    seconds = began.review_seconds if isinstance(began, RunStarted) else 0.0
-    expires = time + (seconds or REVIEW_SECONDS)
+    time = signing.now()
+    expires = signing.open_until(run, time)
     asked = ReviewAsked(
         review=review,
         at=at,
         agent=agent,
         about=place.edge,
-        binding=_bound(base, expires),
+        binding=_bound(run, base, expires),
         rules=[place.contract],
         approvers=[place.role],
         asked=time,
@@ -128,8 +127,9 @@ async def _on_record(run: Run, review: str, base: str, *, place: Place, at: str,
     return kept if isinstance(kept, ReviewAsked) else asked
 
 
-def _bound(base: str, expires: float) -> str:
-    return binding_of(of=base, expires=expires)
+def _bound(run: Run, base: str, expires: float) -> str:
+    """What an answer is bound to, its expiry included: nobody makes it longer on record."""
+    return signing.bound(run.ledger, of=base, expires=expires)
 
 
 async def _answered(run: Run, request: ReviewRequest, asked: ReviewAsked, base: str) -> ReviewAnswer | None:
@@ -137,7 +137,7 @@ async def _answered(run: Run, request: ReviewRequest, asked: ReviewAsked, base: 
 
     What is not signed, or by somebody who may not, is passed over, and the question stays open.
     """
-    if asked.binding != _bound(base, asked.expires):
+    if asked.binding != _bound(run, base, asked.expires):
         return None
     key = f"answered:{request.id}"
     known = run.journal.get(key)

@@ -37,8 +37,8 @@ from ..ledger.records import (
 from ..ledger.sealing import new_run_key
 from ..ledger.store import status_of
 from ..tools.knowing import NOTHING_SHOWN, Knowledge
-from ..tools.run import Grounds, Run
-from ..tools.signing import from_record, key_of, start_mac, start_of
+from ..tools.run import Grounds, Run, active
+from ..tools.signing import from_record, key_of, start_mac, start_of, starter_of
 from .home import Home
 from .standing import Standing
 
@@ -82,6 +82,7 @@ class Runs:
         self._document, self._defined = document, False
         self.review_seconds = REVIEW_SECONDS
         self._live: dict[str, Run] = {}
+        self._around: dict[str, tuple[int, int, int]] = {}
         self._late: deque[Knowledge] = deque(maxlen=LATE)
         self._admitted: deque[Knowledge] = deque(maxlen=ADMITTED)
         self._made: dict[bool, tuple[tuple[tuple[int, int], ...], Redactor, list[Knowledge]]] = {}
@@ -106,13 +107,32 @@ class Runs:
         """Judge by another set of rules from now on. A step that is under way ends under the set it began with."""
         self._policy = policy
 
+    def began_in(self, around: tuple[str, int] | None, ns: str) -> str:
+        """What tells the run apart that begins at a namespace inside a task of another graph: the same in a retry.
+
+        LangGraph numbers the graphs that a task begins over all its attempts; what counts is the place in its attempt.
+        """
+        if around is None:
+            return ""
+        task, attempt = around
+        levels = ns.split("|")
+        number = int(levels[-2]) if len(levels) > 1 and levels[-2].isdigit() else 0
+        before, base, upto = self._around.get(task, (attempt, 0, 0))
+        base = base if attempt == before else upto
+        self._around[task] = (attempt, base, max(upto, number + 1))
+        while len(self._around) > LATE:
+            del self._around[next(iter(self._around))]
+        return f"{task}/{number - base}"
+
     async def begin(self, run_id: str, thread: str, request: dict[str, Any]) -> Run:
         """Begin a run, or attach to it if this is a re-execution of its beginning."""
         if run_id in self._live:
             return self._live[run_id]
         ledger = await self._home.ledger()
         by, environment = STARTED_BY.get(), self._standing.environment
-        tenant = by.tenant if by else TENANT
+        tenant, starter = by.tenant if by else TENANT, by.id if by else OPERATOR if environment == DEVELOPMENT else ""
+        if (outer := active()) is not None:  # begun inside another: its starter's, whoever answers
+            tenant, starter = outer.run.grounds.tenant, starter_of(outer.run)
         grounds = self._grounds(run_id, thread, environment, request, tenant=tenant)
         key = new_run_key()
         run = Run(grounds=grounds, ledger=ledger, knows=self._knowledge(key.body))
@@ -127,7 +147,7 @@ class Runs:
             thread=thread,
             request=body.ref,
             agents=self._standing.agents,
-            started_by=by.id if by else OPERATOR if environment == DEVELOPMENT else "",
+            started_by=starter,
             tenant=tenant,
             review_seconds=self.review_seconds,
         )
@@ -161,6 +181,13 @@ class Runs:
             return None
         start_of(ledger, run_id, {"run.started": began})
         return self._grounds_of(run_id, began, {})
+
+    async def own(self, run_id: str) -> bool:
+        """Whether a run on record is of this system, in any version: other systems may keep theirs in the same home."""
+        entries = await asyncio.to_thread((await self._home.ledger()).entries, run_id)
+        began = entries[0].record if entries else None
+        name = self._standing.id.partition("@")[0]
+        return isinstance(began, RunStarted) and began.system.partition("@")[0] == name
 
     async def cut_off(self, thread: str, *, known: str = "") -> tuple[str, list[Entry], dict[str, Any]] | None:
         """The newest run of a thread, its records and its request, if a crash cut it off.

@@ -70,8 +70,9 @@ class System:
         unrecorded: what no record, trace or question to a person shows, beside what a contract never lets cross;
             credentials unless said otherwise.
         wait: seconds that a run waits for its thread while another run has it; None refuses at once.
-        review_seconds: how long a review may be answered; then it is a no.
-        approval_seconds: how long an approval counts for a call that has not begun; then it is asked for again.
+        review_seconds: how long a review may be answered, at most a year; then it is a no.
+        approval_seconds: how long an approval counts for a call that has not begun, at most a year; then it is asked
+            for again.
 
     Raises:
         TopologyInvalid, AgentInvalid, PolicyInvalid: with every fault found.

@@ -150,7 +150,7 @@ def _weak() -> frozenset[bytes]:
 async def identified(request: Request) -> None:
     """Who a request is from, for the endpoints behind this. Raises HTTPException: 401 where nobody is known."""
     identify: Identify | None = request.app.state.identify
-    if identify is None or request.url.path in OPEN:
+    if identify is None or request.scope["path"] in OPEN:
         request.state.reviewer = None
         return
     names = [name.lower() for name in request.headers.keys()]  # noqa: SIM118 - its keys repeat

@@ -55,9 +55,11 @@ class Desk:
         return served, await self.runs.state(served, thread.id) if served else None
 
     async def theirs(self, thread: str, reviewer: Reviewer | None) -> bool:
-        """Whether a thread exists for somebody: it has no run of another tenant's."""
+        """Whether a thread exists for somebody: another tenant neither made it nor has a run on it."""
         if reviewer is None:
             return True
+        if await self.threads.tenant(thread) not in ("", reviewer.tenant):
+            return False
         systems = {id(s.system.home): s.system for s in self.served.values() if s.system is not None}
         tenants = {await system.tenant_of(thread) for system in systems.values()}
         return tenants <= {None, reviewer.tenant}
@@ -87,6 +89,12 @@ def _desk(request: Request) -> Desk:
 def _reviewer(request: Request) -> Reviewer | None:
     found: Reviewer | None = getattr(request.state, "reviewer", None)
     return found
+
+
+def _tenant(request: Request) -> str:
+    """Whose a thread is that this request makes; empty where nobody is asked who they are."""
+    by = _reviewer(request)
+    return by.tenant if by else ""
 
 
 async def _own(request: Request) -> None:
@@ -191,7 +199,8 @@ async def create_thread(request: Request) -> Response:
     query_of(request)
     body, desk = await body_of(request, ThreadBody), _desk(request)
     thread = uuid_of(body.thread_id, "thread_id") if body.thread_id is not None else str(uuid4())
-    if not await desk.threads.create(thread, _small(body.metadata)) and body.if_exists != "do_nothing":
+    made = await desk.threads.create(thread, _small(body.metadata), tenant=_tenant(request))
+    if not made and body.if_exists != "do_nothing":
         raise HTTPException(409, f"thread {thread} exists already")
     if not await desk.theirs(thread, _reviewer(request)):
         raise HTTPException(409, f"thread {thread} exists already")
@@ -240,6 +249,7 @@ async def get_history(request: Request, thread_id: str) -> Response:
     query_of(request)
     thread_id = uuid_of(thread_id, "thread_id")
     body, desk = await body_of(request, HistoryBody), _desk(request)
+    await _own(request)  # a body takes its time: the thread may be another's by now
     served = desk.served.get((await desk.threads.get(thread_id)).graph)
     if served is None:
         return json_response(200, [])
@@ -266,7 +276,8 @@ async def _started(request: Request, thread_id: str, model: type[WaitBody]) -> L
         modes = tuple(dict.fromkeys(body.stream_mode or ("values",)))
     _small(body.metadata)
     if body.if_not_exists == "create":
-        await desk.threads.create(thread, {})
+        await desk.threads.create(thread, {}, tenant=_tenant(request))
+    await _own(request)  # a body takes its time: the thread may be another's by now
     return await desk.runs.start(thread, served, body, modes, by=_reviewer(request))
 
 

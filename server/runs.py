@@ -128,6 +128,8 @@ class Dispatcher:
             if by is None:
                 self._refuse_unnamed(served)
             found = (await self.state(served, thread)).interrupts
+            if by is not None and served.system is None and any(_is_governed(i) for i in found):
+                raise HTTPException(403, "a governed graph inside a plain one asks; serve that one itself to answer it")
             answers = addressed(found, body.command.resume, governed=served.system is not None)
             if served.system is not None:
                 answers = await _signed(served.system, thread, found, answers, by)
@@ -219,6 +221,11 @@ class Dispatcher:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+
+def _is_governed(found: Interrupt) -> bool:
+    """Whether a governed graph inside a plain one asks: its requests name what an answer is bound to."""
+    return isinstance(found.value, Mapping) and {"binding", "rules"} <= set(found.value)
 
 
 def _on(thread: str) -> RunnableConfig:

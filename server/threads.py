@@ -31,6 +31,7 @@ class Thread:
     metadata: Mapping[str, Any]
     created: str
     updated: str
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,9 @@ class Threads:
             raise ProjectInvalid(name=str(where), faults=[fault]) from None
         self._db, self._lock = sqlite_utils.Database(conn), threading.Lock()
         text = dict.fromkeys(("id", "graph", "metadata", "created", "updated"), str)
-        self._db.table("threads").create(text, pk="id", if_not_exists=True)
+        self._db.table("threads").create({**text, "tenant": str}, pk="id", if_not_exists=True)
+        if "tenant" not in self._db.table("threads").columns_dict:
+            self._db.table("threads").add_column("tenant", str, not_null_default="")
         runs = {**text, "thread": str, "status": str, "error": str}
         self._db.table("runs").create(runs, pk="id", if_not_exists=True).create_index(["thread"], if_not_exists=True)
         # The lock is ours, so whatever was running has stopped with the process that ran it.
@@ -93,11 +96,11 @@ class Threads:
 
         return await asyncio.to_thread(locked)
 
-    async def create(self, thread: str, metadata: Mapping[str, Any]) -> bool:
+    async def create(self, thread: str, metadata: Mapping[str, Any], *, tenant: str = "") -> bool:
         """Add a thread; False where it was there."""
         now = _now()
-        row = [thread, "", orjson.dumps(metadata).decode(), now, now]
-        sql = "INSERT OR IGNORE INTO threads (id, graph, metadata, created, updated) VALUES (?, ?, ?, ?, ?)"
+        row = [thread, "", orjson.dumps(metadata).decode(), now, now, tenant]
+        sql = "INSERT OR IGNORE INTO threads (id, graph, metadata, created, updated, tenant) VALUES (?, ?, ?, ?, ?, ?)"
         made = await self._do(lambda db: db.execute(sql, row).rowcount)
         return bool(made)
 
@@ -114,6 +117,12 @@ class Threads:
         if row is None:
             raise NotFound(kind="thread", name=thread)
         return _thread(row)
+
+    async def tenant(self, thread: str) -> str:
+        """Whose a thread is; empty where it is not there, or nobody was asked who they are."""
+        sql = "SELECT tenant FROM threads WHERE id = ?"
+        found = await self._do(lambda db: db.execute(sql, [thread]).fetchone())
+        return str(found[0] or "") if found else ""
 
     async def search(
         self,

@@ -14,7 +14,6 @@ from ..contracts.budget import Amounts
 from ..contracts.digest import canonical, digest, digest_text
 from ..contracts.errors import BudgetExceeded, CallDenied, CallRejected, LimitReached
 from ..contracts.review import (
-    REVIEW_SECONDS,
     ApprovedRule,
     AskingRule,
     ReviewAnswer,
@@ -26,7 +25,7 @@ from ..contracts.review import (
 )
 from ..contracts.verdict import Rule
 from ..ledger.entry import Draft
-from ..ledger.records import CallJudged, ReviewAnswered, ReviewAsked, RunStarted
+from ..ledger.records import CallJudged, ReviewAnswered, ReviewAsked
 from ..ledger.sealing import keyed
 from . import limits, signing
 from .judging import denied, recorded
@@ -167,9 +166,8 @@ def _round(
 def _written(asking: _Asking, turn: int, review: str, rules: Sequence[AskingRule]) -> Generator[Step, Any, ReviewAsked]:
     call = asking.call
     run = call.activation.run
-    at, began = signing.now(), run.journal.get("run.started")
-    seconds = began.review_seconds if isinstance(began, RunStarted) else 0.0
-    expires = at + (seconds or REVIEW_SECONDS)
+    at = signing.now()
+    expires = signing.open_until(run, at)
     names = [r.id for r in rules]
     asked = ReviewAsked(
         review=review,
@@ -196,7 +194,8 @@ def _written(asking: _Asking, turn: int, review: str, rules: Sequence[AskingRule
 
 def _bound(asking: _Asking, turn: int, rules: Sequence[str], expires: float) -> str:
     """What an answer of a round is bound to, its expiry included: nobody makes it longer on record."""
-    return binding_of(of=asking.base, turn=turn, rules=list(rules), expires=expires)
+    ledger = asking.call.activation.run.ledger
+    return signing.bound(ledger, of=asking.base, turn=turn, rules=list(rules), expires=expires)
 
 
 def _request(asking: _Asking, asked: ReviewAsked, approvals: Sequence[Signature]) -> ReviewRequest:
@@ -239,17 +238,19 @@ def _answered(asking: _Asking, request: ReviewRequest, asked: ReviewAsked) -> Ge
     here = call.at.partition("#")[0]
     at_this_place = [r for r in list(call.activation.run.asked.values()) if r.at.partition("#")[0] == here]
     alone = all(r.review == request.id for r in at_this_place)
-    earlier = {q.review: q for q in _questions(call) if q.review != request.id}
+    # One node's calls share its answers: what one takes that is another's is written down for that one.
+    shared = at_this_place if "#c" in call.at else _questions(call)
+    others = {q.review: q for q in shared if q.review != request.id}
     while True:
         answer: ReviewAnswer | None = yield AskPerson(request=request)
         if answer is None:
             return None
-        other = earlier.get(answer.review)
+        other = others.get(answer.review)
         if other is not None and f"answered:{answer.review}" not in journal:
             before = signing.counted(call.activation.run, other, asking.named(other), answer)
             if before is not None:
                 yield from _kept(call, other, before)
-                if before.decision == "reject" and request.kind == "call":
+                if before.decision == "reject" and request.kind == "call" and other in _questions(call):
                     raise CallRejected(tool=call.spec.name, agent=call.activation.agent, reason=before.reason)
         if not (answer.review == request.id or (not answer.review and alone)):
             continue
@@ -267,7 +268,7 @@ def _answered(asking: _Asking, request: ReviewRequest, asked: ReviewAsked) -> Ge
 
 def _kept(call: Call, asked: ReviewAsked, answer: ReviewAnswer) -> Generator[Step, Any, ReviewAnswer | None]:
     """Write an answer down. One counts, the first: whatever comes later, in another process too, finds that one."""
-    record, payloads = signing.on_record(call.activation.run, call.at, answer)
+    record, payloads = signing.on_record(call.activation.run, asked.at, answer)
     draft = Draft(record=record, key=f"answered:{answer.review}", payloads=payloads)
     kept = (yield Write(drafts=(draft,)))[0].record
     if kept is record or not isinstance(kept, ReviewAnswered):

@@ -79,6 +79,14 @@ def _loaded(call: Call, digest: str) -> Any:
     return orjson.loads(body)
 
 
+def _plain(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """A plain function's result. A StopIteration cannot be raised into a future: whoever waits would wait for ever."""
+    try:
+        return function(**arguments)
+    except StopIteration as error:
+        raise RuntimeError("it raised StopIteration") from error
+
+
 async def drive(call: Call, functions: Functions) -> Any:
     """Pass a call through the gate, in an event loop. Raises what `gate` raises, and GraphInterrupt for an Ask."""
     steps, ctx = gate(call), ToolContext(call.activation, call.at)
@@ -88,7 +96,7 @@ async def drive(call: Call, functions: Functions) -> Any:
         if inspect.iscoroutinefunction(function):
             made = function(**arguments)
         else:
-            made = asyncio.to_thread(function, **arguments)
+            made = asyncio.to_thread(_plain, function, arguments)
         async with asyncio.timeout(call.spec.timeout):
             return await made
 
@@ -121,7 +129,13 @@ async def drive(call: Call, functions: Functions) -> Any:
             case _:
                 assert_never(step)
 
-    return await _stepped(steps, do)
+    if (task := asyncio.current_task()) is None or task in call.activation.out:
+        return await _stepped(steps, do)
+    call.activation.out.add(task)
+    try:
+        return await _stepped(steps, do)
+    finally:
+        call.activation.out.discard(task)
 
 
 async def _stepped(steps: Any, do: Callable[[Step], Any]) -> Any:

@@ -148,7 +148,7 @@ def _judged(
         case Deny():
             raise _denied(call, verdict)
         case Ask(rules=rules):
-            answer: ReviewAnswer = yield from asked_person(call, arguments, found.facts, rules, "call")
+            answer: ReviewAnswer = yield from asked_person(call, arguments, found.facts, rules, "call", attempt=edited)
     if answer.decision == "reject":
         raise CallRejected(tool=call.spec.name, agent=call.activation.agent, reason=answer.reason)
     if answer.decision == "edit":

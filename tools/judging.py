@@ -63,6 +63,7 @@ def judged(call: Call, arguments: Mapping[str, Any], approvals: frozenset[str]) 
             if not isinstance(facts, Mapping):
                 raise TypeError(f"the facts function returned {type(facts).__name__}, not a mapping")
     except Exception as error:  # noqa: BLE001 - an error is never permission
+        run.knows.told(call.at, str(error), call.spec)  # the model is told of it
         return denied("facts.error", f"a fact could not be looked up: {type(error).__name__}: {error}")
     amounts = yield from amounts_of(call, arguments)
     done_before = yield from recent(call)
@@ -105,6 +106,8 @@ def recorded(call: Call, arguments: Mapping[str, Any], judgement: Judgement) -> 
     try:
         body = run.knows.kept(dict(arguments))
     except TypeError:
+        if not isinstance(verdict, Deny):  # what was validated is JSON: something else broke
+            raise
         said = repr(arguments)  # whole or not at all: half of what must not be seen would not be found
         body = run.knows.kept({"unreadable": said if len(said) <= MAX_ARGUMENTS else "too large"})
     if (size := len(body.exact or body.body)) > MAX_ARGUMENTS:

@@ -10,12 +10,15 @@ step 1 of the graph that node `billing` ran at step 4.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 NS = "langgraph_checkpoint_ns"
+
+
+Before = Callable[[str, Container[str]], Sequence[str]]
 
 
 @dataclass(slots=True)
@@ -26,7 +29,11 @@ class _Frame:
     members: set[UUID]
     replies: int = 0
     calls: int = 0
+    # LangGraph numbers the graphs that a task begins over all its attempts: where this one begins, and the next would.
+    base: int = 0
+    next: int = 0
     seen: dict[str, str] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
 
 
 class Positions:
@@ -47,7 +54,9 @@ class Positions:
             if frame is not None and parent in frame.members:
                 frame.members.add(run_id)
             else:
-                self._frames[ns] = _Frame(_label(metadata), {run_id})
+                begins = frame.next if frame is not None else 0
+                self._frames[ns] = _Frame(_label(metadata), {run_id}, base=begins, next=begins)
+            self._path(ns)
 
     def path(self, ns: str) -> str:
         """The path of a checkpoint namespace: one `node.step` per level."""
@@ -55,11 +64,18 @@ class Positions:
             return self._path(ns)
 
     def _path(self, ns: str) -> str:
-        parts, prefix = [], ""
+        parts, prefix, outer = list[str](), "", None
         for level in ns.split("|"):
             prefix = f"{prefix}|{level}" if prefix else level
-            frame = self._frames.get(prefix)
-            parts.append(frame.label if frame else level.split(":", 1)[0])
+            if level.isdigit():  # which graph of the task around; outside of the run it tells runs apart, not places
+                if outer is not None and (nth := _nth(outer, int(level))):
+                    parts.append(str(nth))
+                outer = None
+                continue
+            if outer is not None:
+                _nth(outer, 0)
+            outer = self._frames.get(prefix)
+            parts.append(outer.label if outer else level.split(":", 1)[0])
         return "/".join(parts)
 
     def _frame(self, ns: str) -> _Frame:
@@ -93,8 +109,13 @@ class Positions:
                 known.remove(place)
             known.append(place)
 
-    def call(self, ns: str, call_id: str | None) -> str:
-        """The position of a tool call: by the reply that asked for it, or as the next own call of its node."""
+    def call(self, ns: str, call_id: str | None, before: Before = lambda path, taken: ()) -> str:
+        """The position of a tool call: by the reply that asked for it, or as an own call of its node.
+
+        Args:
+            before: own calls, not among those taken, that said the same in an earlier execution of the node at a path.
+                Calls made side by side come in any order; one that is not known again takes the next place.
+        """
         with self._lock:
             path = self._path(ns)
             scope = path
@@ -105,11 +126,20 @@ class Positions:
             frame = self._frame(ns)
             if call_id and call_id in frame.seen:
                 return frame.seen[call_id]
-            at = f"{path}#c{frame.calls}"
-            frame.calls += 1
+            at = next(iter(before(path, frame.taken)), "")
+            while not at or at in frame.taken:
+                at = f"{path}#c{frame.calls}"
+                frame.calls += 1
+            frame.taken.add(at)
             if call_id:
                 frame.seen[call_id] = at
             return at
+
+
+def _nth(frame: _Frame, number: int) -> int:
+    """Which graph of this attempt of a task LangGraph's number means."""
+    frame.next = max(frame.next, number + 1)
+    return number - frame.base if number >= frame.base else number
 
 
 def _asking(places: Sequence[str], path: str) -> str | None:

@@ -74,6 +74,7 @@ class Run:
     judged: set[str] = field(default_factory=set)
     asked: dict[str, ReviewAsked] = field(default_factory=dict)
     verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    own: dict[str, list[CallJudged]] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
     ended: str = ""
     notes: list[Noted] = field(default_factory=list)
@@ -94,6 +95,8 @@ class Run:
             record = entry.record
             if entry.key is not None:
                 run.journal[entry.key] = record
+            if isinstance(record, CallJudged):
+                run._own(record)
             match record:
                 case ModelReserved():
                     open_[record.call] = (record.agent, Amounts.from_json(record.reserved))
@@ -126,6 +129,12 @@ class Run:
         for agent, amounts in open_.values():
             run._spend(agent, amounts)
         return run
+
+    def _own(self, record: CallJudged) -> None:
+        """Index a call that code made by itself by the node that made it."""
+        path, own, _ = record.at.rpartition("#c")
+        if own:
+            self.own.setdefault(path, []).append(record)
 
     def cross(self, key: str, record: ContractPassed) -> None:
         """Take in the labels of what crossed."""
@@ -205,6 +214,7 @@ class Run:
                 case RecordRead() | RecordSettled():
                     self.versions.know(record)
                 case CallJudged():
+                    self._own(record)
                     self.verdicts[record.at] = {
                         "run": self.grounds.run,
                         "tool": record.tool,
@@ -277,6 +287,12 @@ class Activation:
     inbox: Mapping[str, Any] = field(default_factory=dict)
     crossed: str = ""
     shown: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    out: set[asyncio.Task[Any]] = field(default_factory=set, compare=False, repr=False)
+
+    async def settled(self) -> None:
+        """Wait for the calls that are still out: LangGraph's ToolNode leaves the others alone when one of them asks."""
+        while left := {t for t in self.out if not t.done()} - {asyncio.current_task()}:
+            await asyncio.wait(left)
 
     def sources(self) -> Sources | None:
         """What the agent has read so far; None where that is not known."""

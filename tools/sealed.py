@@ -10,7 +10,7 @@ itself, a pickle is its import path, a subclass is refused. The check stands in 
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextvars import ContextVar
 from typing import Any, NoReturn, TypeVar, overload
 from weakref import WeakKeyDictionary
@@ -36,7 +36,7 @@ from .foreign.declarations import Declaration
 from .foreign.schema import named
 from .function import OUTCOME, Reading, check_helper, check_limits, check_record, read_facts, read_function
 from .position import NS
-from .run import active
+from .run import Run, active
 from .steps import Call
 from .tracing import annotate
 
@@ -136,7 +136,8 @@ class SealedTool(BaseTool):
         # Used up: a call that this tool's own function makes by `_run` must not pass for this call.
         _CALL_ID.set(None)
         ns = _namespace() or activation.ns
-        at = activation.run.positions.call(ns, call_id)
+        run = activation.run
+        at = run.positions.call(ns, call_id, lambda path, taken: _said_before(run, sealed, path, taken, given))
         call = Call(
             activation=activation,
             spec=sealed.spec,
@@ -189,6 +190,20 @@ class SealedTool(BaseTool):
                 _traced(call)
         finally:
             _CALL_ID.reset(token)
+
+
+def _said_before(run: Run, sealed: _Sealed, path: str, taken: Container[str], given: Mapping[str, Any]) -> list[str]:
+    """Where code at this path called the same tool with the same arguments before, on record."""
+    judged = list(run.own.get(path, ()))
+    before = [r for r in judged if r.at not in taken and r.tool == sealed.spec.name]
+    if not before:
+        return []
+    arguments, faults = sealed.reading.validated(given)
+    try:
+        ref = run.knows.kept(dict(given) if faults else arguments)[0]
+    except TypeError:
+        return []
+    return [r.at for r in before if r.arguments == ref]
 
 
 def _traced(call: Call) -> None:

@@ -21,6 +21,7 @@ from ..contracts.review import (
     DEVELOPMENT,
     EVERY_ROLE,
     OPERATOR,
+    REVIEW_SECONDS,
     AskingRule,
     ReviewAnswer,
     Reviewer,
@@ -30,6 +31,7 @@ from ..contracts.review import (
 )
 from ..ledger.entry import Payload
 from ..ledger.records import ReviewAnswered, ReviewAsked, RunStarted
+from ..ledger.sealing import keyed
 from ..ledger.store import Ledger
 from .run import Run
 
@@ -47,6 +49,17 @@ def now() -> float:
 def key_of(ledger: Ledger) -> bytes:
     """The key that signs the approvals of a ledger."""
     return ledger.keyring.subkey("approvals")
+
+
+def bound(ledger: Ledger, **what: Any) -> str:
+    """What an answer is bound to, so that whoever can write rows cannot make another. Raises TypeError: no JSON."""
+    return keyed(key_of(ledger), canonical({"what": "edgewright question 1", **what}))
+
+
+def open_until(run: Run, asked: float) -> float:
+    """When a question of a run that is asked now expires."""
+    began = run.journal.get("run.started")
+    return asked + ((began.review_seconds if isinstance(began, RunStarted) else 0.0) or REVIEW_SECONDS)
 
 
 # -- answers ----------------------------------------------------------------------------------------------------------
@@ -191,16 +204,16 @@ def start_mac(key: bytes, run: str, record: RunStarted) -> str:
 
 
 def start_of(ledger: Ledger, run: str, records: Mapping[str, Any]) -> RunStarted | None:
-    """How a run began, vouched for; None for one that began before there was anything to vouch for it.
+    """How a run began, vouched for; None for one that is not there.
 
     Args:
         records: the run's journal by key.
 
     Raises:
-        LedgerCorrupt: it was changed after it was written.
+        LedgerCorrupt: it was changed after it was written, or not written here.
     """
     record = records.get("run.started")
-    if not isinstance(record, RunStarted) or not record.mac:
+    if not isinstance(record, RunStarted):
         return None
     if not hmac.compare_digest(start_mac(key_of(ledger), run, record).encode(), record.mac.encode()):
         raise LedgerCorrupt(run=run, seq=0, fault="who started it, or where, was changed after it was written")

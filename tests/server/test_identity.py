@@ -15,9 +15,10 @@ from edgewright.contracts.review import ReviewAnswer, Reviewer
 from edgewright.graphs.system import System
 from edgewright.ledger.records import ReviewAnswered, RunStarted
 from edgewright.server.app import create_app
-from edgewright.server.identity import Tokens
+from edgewright.server.identity import Tokens, identified
 from edgewright.server.project import Served
 from edgewright.tools import signing
+from fastapi import HTTPException, Request
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -141,6 +142,16 @@ async def test_without_a_known_token_nothing_is_answered(
         assert answer.headers["www-authenticate"] == "Bearer"
     assert (await http.get(f"/info?token={TOKENS['ana']}")).status_code == 401
     assert (await http.get("/ok")).status_code == 200
+
+
+@pytest.mark.parametrize(("host", "path"), [("h/ok?", "/info"), ("h/ok#", "/info"), ("h", "/o\tk"), ("h", "/ok/")])
+async def test_what_is_open_goes_by_the_path_alone(shop: System, host: str, path: str) -> None:
+    """threat 49: a URL is made of headers, too, and cleaned; routes know nothing of that."""
+    app = create_app({"desk": Served(name="desk", graph=shop.graph, system=shop)}, home=shop.home, identify=PEOPLE)
+    scope = {"type": "http", "method": "GET", "scheme": "http", "query_string": b"", "app": app, "path": path}
+    with pytest.raises(HTTPException) as refused:
+        await identified(Request({**scope, "headers": [(b"host", host.encode())]}))
+    assert refused.value.status_code == 401
 
 
 async def test_the_threads_of_another_tenant_are_not_there(http: httpx.AsyncClient, till: Till) -> None:

@@ -174,7 +174,7 @@ class Sql:
             wanted = ", ".join(sorted(found.parameters)) or "none"
             fault = f"the parameters of the statement are {wanted}; give exactly those"
             raise SqlRefused(rule="parameter", fault=fault)
-        return self._database.rows(found.sql, parameters)
+        return self._database.rows(found.sql, parameters, found.called)
 
     def _declared(self, key: str, statement: Statement) -> SealedTool:
         from sqlalchemy import text

@@ -74,12 +74,14 @@ class Judged:
         text: the same, with parameters as `:name`.
         parameters: their names.
         tables: every table that it reads, as `schema.table`.
+        called: names behind a table's that are no known functions: in PostgreSQL `t.f` is f(t) where t has no column f.
     """
 
     sql: str
     text: str
     parameters: frozenset[str]
     tables: frozenset[str]
+    called: frozenset[str] = frozenset()
 
 
 def judged(statement: str, rules: Rules) -> Judged:
@@ -209,6 +211,7 @@ def _written(statement: str, rules: Rules) -> Judged:
     places = _Tables(rules)
     places.visit(tree, {})
     names = _parameters(tree)
+    called = _called(tree, rules)
     text = _rendered(tree, rules.dialect)
     _check_words(text, rules)
     driver = text if rules.dialect == "sqlite" else text.replace("%", "%%")
@@ -217,7 +220,19 @@ def _written(statement: str, rules: Rules) -> Judged:
         text=_MARKED.sub(r":\1", text),
         parameters=names,
         tables=frozenset(places.read),
+        called=called,
     )
+
+
+def _called(tree: exp.Expr, rules: Rules) -> frozenset[str]:
+    """See `Judged.called`."""
+    from sqlglot import exp
+
+    if rules.dialect == "sqlite":
+        return frozenset()
+    qualified = (c.this for c in tree.find_all(exp.Column) if c.args.get("table") is not None)
+    names = {i.name if i.args.get("quoted") else folded(i.name) for i in qualified if isinstance(i, exp.Identifier)}
+    return frozenset(names - rules.known_functions)
 
 
 def _check_kinds(tree: exp.Expr, rules: Rules) -> None:
@@ -231,6 +246,8 @@ def _check_kinds(tree: exp.Expr, rules: Rules) -> None:
         # Functions that the parser knows are judged by the names that they have in the end, in `_check_words`.
         if kind not in SYNTAX and not isinstance(node, exp.Func):
             raise SqlRefused(rule="kind", fault=f"{kind} is not among what a query may hold")
+        if isinstance(node, exp.Lateral) and not isinstance(node.this, exp.Subquery):
+            raise SqlRefused(rule="function", fault="LATERAL takes a SELECT in parentheses, no functions")
         if isinstance(node, exp.Anonymous) and node.name.lower() not in functions:
             raise SqlRefused(rule="function", fault=f"a query may not call function {shown(node.name.lower())}")
         if isinstance(node, exp.DataType) and str(getattr(node.this, "name", node.this)) not in TYPES:

@@ -26,6 +26,11 @@ MAX_COLUMNS = 100
 _SAID = 200
 _BATCH = 50
 _WIDEST = 2**63
+# As `name[]`, so that what is too long is cut as an identifier is.
+_OF_ROWS = (
+    "SELECT DISTINCT p.proname::text FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_type y ON y.oid = p.proargtypes[0] "
+    "WHERE p.proname = ANY(%(names)s::name[]) AND y.typtype <> 'b' ORDER BY 1"
+)
 
 
 class Rows(TypedDict):
@@ -79,11 +84,15 @@ class Database:
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def rows(self, sql: str, values: Mapping[str, Any]) -> Rows:
+    def rows(self, sql: str, values: Mapping[str, Any], called: frozenset[str] = frozenset()) -> Rows:
         """Run a query, written for the driver. Whatever it is, it changes nothing.
 
+        Args:
+            called: names that call a function where a table has no such column; see `Judged`.
+
         Raises:
-            SqlRefused: the database did not take it, or a limit was met before there was anything to show.
+            SqlRefused: the database did not take it, it would call a function by a name of `called`, or a limit was
+                met before there was anything to show.
         """
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -91,6 +100,8 @@ class Database:
         streamed = {"stream_results": True, "max_row_buffer": _BATCH}
         try:
             with reader(self._reading, self._place, deadline) as connection:
+                if called:
+                    _refuse_functions_of_rows(connection, called)
                 guarded_ = guarded(sql, self._place)
                 result = connection.exec_driver_sql(guarded_, dict(values), execution_options=streamed)
                 with result:
@@ -250,6 +261,13 @@ class Database:
         for secret in (place.url.password, place.url.username):
             said = re.sub(rf"(?<!\w){re.escape(str(secret))}(?!\w)", "…", said) if secret else said
         return SqlRefused(rule="database", fault=said if len(said) <= _SAID else f"{said[:_SAID]}…")
+
+
+def _refuse_functions_of_rows(connection: Connection, names: frozenset[str]) -> None:
+    """Raises SqlRefused: a name behind a table's could call a function that takes a whole row of it."""
+    if found := connection.exec_driver_sql(_OF_ROWS, {"names": sorted(names)}).scalars().all():
+        fault = f"{', '.join(found)} is a function of whole rows; name a column without its table"
+        raise SqlRefused(rule="function", fault=fault)
 
 
 # -- values ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ A tool's digest covers its whole definition as it came over the wire (descriptio
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,13 +15,14 @@ from typing import Any
 from ...contracts.digest import digest, digest_text
 from ...contracts.errors import ToolInvalid
 from ...contracts.names import folded
+from ...contracts.shown import hides
 from .declarations import Declaration
 from .schema import SchemaReading, read_schema
 
 MAX_NAME = 63
 _OTHER = re.compile(r"[^a-z0-9]+")
-# Shown or harmless: line breaks, tabs, and what joins emoji.
-_PLAIN = frozenset("\n\t\u200d")
+_PLAIN = frozenset("\n\t")
+_JOINER = "\u200d"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +138,7 @@ def _standing(
     reasons = [*_name_faults(tool, handle, sharing, listing), *_pin_faults(tool, declaration, pins)]
     description = (declaration.description if declaration else "") or _text(tool.wire.get("description"))
     told = [description, *_texts(tool.wire.get("inputSchema"))]
-    if hidden := sorted({c for text in told for c in text if _hides(c)}):
+    if hidden := sorted({c for text in told for c in _hidden(text)}):
         shown = ", ".join(f"U+{ord(c):04X}" for c in hidden[:8])
         reasons.append(f"a model would read characters of it that a person does not see ({shown})")
     reading = None
@@ -205,10 +205,12 @@ def _texts(value: Any, deep: int = 0) -> Iterator[str]:
             yield from _texts(inner, deep + 1)
 
 
-def _hides(character: str) -> bool:
-    if character in _PLAIN:
-        return False
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs") or "\U000e0100" <= character <= "\U000e01ef"
+def _hidden(text: str) -> Iterator[str]:
+    """What a person does not see of a text. They see line breaks and tabs, and what joins two letters or emoji."""
+    for at, c in enumerate(text):
+        joins = c == _JOINER and all(n > "\x7f" and not hides(n) for n in (text[at - 1 : at], text[at + 1 : at + 2]))
+        if hides(c) and c not in _PLAIN and not joins:
+            yield c
 
 
 def _listed(names: Iterator[str]) -> str:

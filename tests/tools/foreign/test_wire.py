@@ -118,6 +118,26 @@ def test_at_a_call_the_pin_is_compared_with_the_list_of_now() -> None:
     assert "changed" in str(Listing.of([{**TOOL, "_meta": float("nan")}], None).fault("search", ""))
 
 
+HIDDEN = [*(chr(c) for c in range(0xFE00, 0xFE10)), *"\u3164\u115f\u1160\u034f\u180b\u180c\u2028\u2029\u2800\ue000"]
+
+
+@pytest.mark.parametrize("hidden", [*HIDDEN, "\U000e0041", "\U000e0101", "\u200d", "a\u200d", "\u200d" * 9], ids=ascii)
+def test_a_description_that_says_more_than_a_person_sees_is_in_quarantine(hidden: str) -> None:
+    """threat 26: bytes can be written in characters that show nothing, and a model reads them."""
+    described = {**TOOL, "description": f"Search notes.{hidden}"}
+    schema = {**TOOL["inputSchema"], "properties": {"query": {"type": "string", "description": f"a{hidden}b"}}}
+    for tool in (described, {**TOOL, "inputSchema": schema}):
+        [found] = stands(tool)
+        assert any("does not see" in r for r in found.reasons)
+
+
+@pytest.mark.parametrize(
+    "text", ["One\n\ttwo", "\U0001f469\u200d\U0001f4bb", "क\u094d\u200dष", "日本語", "naïve – 10 €"]
+)
+def test_a_description_that_a_person_sees_all_of_stands_well(text: str) -> None:
+    assert stands({**TOOL, "description": text})[0].callable
+
+
 @given(st.text(max_size=80))
 def test_a_handle_is_a_name_that_policy_takes_or_the_tool_is_in_quarantine(name: str) -> None:
     [found] = stands({**TOOL, "name": name}, declared={name: READ})

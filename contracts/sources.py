@@ -27,7 +27,7 @@ MIN_GROUND = 3
 """Shorter texts and smaller numbers stand in anything by chance: they ground nothing that no field declares."""
 MIN_SHOWN = 6
 """So do shorter runs of letters and digits in a text that is read without its spaces."""
-MAX_SHOWN = 4
+MAX_SHOWN = 6
 """A text that speaks of more chooses none of them, whatever else is known of a call."""
 MIN_TELLING = 6
 """And shorter words that are not written as names."""
@@ -94,6 +94,7 @@ class _Standing:
     joined: str = ""
     level: Sensitivity = "public"
     authors: set[str] = field(default_factory=set)
+    fields: set[Whole] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -236,6 +237,7 @@ class Sources:
                     shown += entry.texts
                     found.level = max(found.level, entry.level, key=SENSITIVITIES.index)
                     found.authors |= entry.addresses
+                    found.fields |= entry.leaves
             for text in shown:
                 found.shown.add(text)
             found.joined = " ".join(_JOINTS.sub("", text).casefold() for text in shown)
@@ -331,9 +333,13 @@ class Sources:
         return not named and sum(map(self._is_shown, like)) <= among
 
     def _has_written(self, entry: _Entry) -> bool:
-        """Whether a record is about somebody from whose address comes what the user points at: the user named whose
-        words count, not on whom they act."""
-        return any(parts and parts <= self._settled().authors for parts in map(parts_of, entry.names))
+        """Whether a record is about somebody from whom comes what the user points at.
+
+        Whom the user named as that is named for their words, and not to be acted on.
+        """
+        standing = self._settled()
+        by_address = any(parts and parts <= standing.authors for parts in map(parts_of, entry.names))
+        return by_address or any((str, name) in standing.fields for name in entry.names)
 
 
 def _leaf(part: Part) -> Whole:

@@ -41,8 +41,13 @@ def _enough(words: list[str]) -> bool:
 
 
 def parts_of(text: str) -> frozenset[str]:
-    """The single words of a text, folded: of `lena.fischer@corp.com` that is lena, fischer, corp and com."""
-    return frozenset(p.casefold() for p in _PARTS.findall(_plain(text)) if len(p) >= MIN_NAMED and not p.isdigit())
+    """The single words of a text, folded, without accents: of `lena.fischer@corp.com` lena, fischer, corp and com."""
+    return frozenset(_bare(p) for p in _PARTS.findall(_plain(text)) if len(p) >= MIN_NAMED and not p.isdigit())
+
+
+def _bare(word: str) -> str:
+    """A word as an address has it: folded, without its accents."""
+    return "".join(c for c in unicodedata.normalize("NFKD", word.casefold()) if not unicodedata.combining(c))
 
 
 def is_one_word(text: str) -> bool:
@@ -120,8 +125,8 @@ class Words:
         for word in words:
             parts = [p for p in _PARTS.findall(word) if len(p) >= MIN_NAMED and not p.isdigit()]
             # A possessive is cut off with its apostrophe, by _WORD.
-            self.single.update(p.casefold() for p in parts)
-            capital = [p.casefold() for p in parts if p[0].isupper()]
+            self.single.update(map(_bare, parts))
+            capital = [_bare(p) for p in parts if p[0].isupper()]
             self.proper.update(capital)
             if word not in opening:
                 self.names.update(capital)

@@ -96,8 +96,9 @@ def provenance_of(call: Call, arguments: Mapping[str, Any]) -> Provenance:
         if label.integrity == "untrusted" and any(sources.is_active(text) for text in _texts(value)):
             active.add(name)
     acted = [n for n in grounds if spec.roles.get(n, "target") in ("target", "ref")]
-    if all(arguments[n] in (None, "", [], {}) for n in acted):  # no target at all is often every one
-        grounds |= dict.fromkeys(acted, "closed")
+    if all(arguments[n] in (None, "", [], {}) for n in acted):
+        # No text is often all that there is; an empty list is nobody, where the request needs the tool at all.
+        grounds |= {n: "pointed" if arguments[n] in ([], {}) else "closed" for n in acted}
     grounds |= _anchored(call, arguments, grounds, sources)
     exposed = sources.context.integrity == "untrusted"
     strayed = exposed and any(

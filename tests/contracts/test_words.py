@@ -87,3 +87,7 @@ def test_whatever_is_held_stands_in_the_text(text: str, value: str) -> None:
     if words(text).holds(value):
         squeezed = "".join(c for c in value.casefold() if c.isalnum())
         assert squeezed in "".join(c for c in text.casefold() if c.isalnum())
+
+
+def test_a_name_is_the_same_with_its_accents_and_without() -> None:
+    assert words("Róisín wants it").proper == parts_of("roisin") == {"roisin"}

@@ -195,7 +195,13 @@ class Sources:
 
     def _said(self, texts: Iterable[str]) -> frozenset[str]:
         """The single words of texts that the user has said too."""
-        return frozenset(word for text in texts for word in parts_of(text) if word in self.words.single)
+        said, found = self.words.single, set[str]()
+        for text in texts:
+            # Most texts hold none of them, and a megabyte has many texts.
+            if text.isascii() and not any(map(text.lower().__contains__, said)):
+                continue
+            found.update(said & parts_of(text))
+        return frozenset(found)
 
     def _believe(self, part: Part) -> None:
         leaf = _leaf(part)
@@ -353,7 +359,7 @@ def _enough(value: Any) -> bool:
 
 
 def _echoed(part: Part, echoes: tuple[str, ...]) -> bool:
-    if part.declared or isinstance(part.value, bool):
+    if not echoes or part.declared or isinstance(part.value, bool):
         return False
     said = _joined(str(part.value))
     return len(said) > 0 and any(said in echo or echo in said for echo in map(_joined, echoes) if echo)

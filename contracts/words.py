@@ -47,7 +47,10 @@ def parts_of(text: str) -> frozenset[str]:
 
 def _bare(word: str) -> str:
     """A word as an address has it: folded, without its accents."""
-    return "".join(c for c in unicodedata.normalize("NFKD", word.casefold()) if not unicodedata.combining(c))
+    folded = word.casefold()
+    if folded.isascii():  # as almost every word is, and a megabyte has many
+        return folded
+    return "".join(c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c))
 
 
 def is_one_word(text: str) -> bool:

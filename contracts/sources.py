@@ -52,6 +52,11 @@ def leaves_of(value: Any) -> Iterator[Whole]:
         yield (type(value), value)
 
 
+def says_nothing(value: Any) -> bool:
+    """Whether a value is an empty text, list or object."""
+    return isinstance(value, str | list | tuple | Mapping) and not value
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
     """A record that was read.

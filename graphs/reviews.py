@@ -10,6 +10,7 @@ from typing import Any, Literal
 import orjson
 from langgraph.types import Command
 
+from ..contracts.budget import Amounts, Budget
 from ..contracts.digest import digest
 from ..contracts.edge import Edge, FanOut
 from ..contracts.errors import ContractViolation
@@ -123,6 +124,7 @@ async def _on_record(run: Run, review: str, base: str, *, place: Place, at: str,
         asked=time,
         expires=expires,
     )
+    run.spend(agent, Budget(), Amounts(asks=1))  # a question is one, whatever it is about
     kept = (await run.write(Draft(record=asked, key=f"asked:{review}")))[0].record
     return kept if isinstance(kept, ReviewAsked) else asked
 

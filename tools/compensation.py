@@ -22,18 +22,17 @@ from typing import Any, Literal
 import orjson
 
 from ..contracts.budget import Budget
-from ..contracts.errors import LedgerCorrupt, RecordBusy, RecordRefusal, ToolRefusal
+from ..contracts.errors import LedgerCorrupt, RecordRefusal, ToolRefusal
 from ..contracts.tool import ToolSpec
 from ..ledger.entry import Draft, Entry
 from ..ledger.journal import Effect, effects_of
 from ..ledger.records import EffectDone, UndoDone, UndoFailed, UndoIntended
-from ..ledger.shared import TURNS, shared_of
-from .drive import _stepped
-from .function import CONTEXT, OUTCOME, as_json
+from .drive import arguments_for, called, on_ledger, stepped
+from .function import OUTCOME, as_json
 from .records import begun, in_doubt, settling
 from .run import Activation, Run, ToolContext
 from .sealed import SealedTool
-from .steps import Call, Look, Note, Step, Take, Write
+from .steps import Call
 from .versions import Versions
 
 OTHERS = "another process is undoing it"
@@ -160,9 +159,8 @@ async def _undone(run: Run, effect: Effect, handle: SealedTool, by: str) -> Undo
         has_facts=False,
     )
     try:
-        wanted = inspect.signature(function).parameters
-        given = {k: v for k, v in sealed.reading.python(arguments).items() if k in wanted}
-        given |= {k: v for k, v in ((CONTEXT, ToolContext(activation, call.at)), (OUTCOME, outcome)) if k in wanted}
+        given = arguments_for(function, sealed.reading, arguments, ToolContext(activation, call.at))
+        given |= {OUTCOME: outcome} if OUTCOME in inspect.signature(function).parameters else {}
     except Exception as error:  # noqa: BLE001 - the recorded arguments are not those of the tool as it is now
         return await _failed(call, effect, f"its arguments do not fit the tool any more: {_text(error)}")
     intent = UndoIntended(effect=effect.at, tool=spec.name, by=by, idempotency=spec.idempotency)
@@ -173,16 +171,14 @@ async def _undone(run: Run, effect: Effect, handle: SealedTool, by: str) -> Undo
             return replace(told, said=OTHERS)
         # The first time with its intent, both or neither. Later the record may be held from before: claimed anew.
         holding = begun(call, arguments, () if tries else drafts, None)
-        written: list[Entry] = await _stepped(holding, partial(_do, run))
+        written: list[Entry] = await stepped(holding, partial(on_ledger, run))
     except RecordRefusal as error:
         return await _failed(call, effect, str(error))
     if not tries and written[0].record is not intent:
         return replace(told, said=OTHERS)
     began = time.perf_counter()
     try:
-        made = function(**given) if inspect.iscoroutinefunction(function) else asyncio.to_thread(function, **given)
-        async with asyncio.timeout(spec.timeout):
-            value = as_json(await made)
+        value = as_json(await called(function, given, spec.timeout))
     except ToolRefusal as refusal:
         return await _failed(call, effect, str(refusal), held=True)
     except Exception as error:  # noqa: BLE001 - whatever it was, nobody knows whether it is undone
@@ -211,20 +207,6 @@ async def _failed(call: Call, effect: Effect, error: str, *, held: bool = False,
     free = settling(call, call.arguments, changed=False) if held and not unknown else ()
     await run.write(Draft(record=record, shared=doubt), *free)
     return Undone(at=effect.at, tool=spec.name, status="unknown" if unknown else "failed", said=said)
-
-
-async def _do(run: Run, step: Step) -> Any:
-    match step:
-        case Note(drafts=drafts):
-            return run.note(*drafts)
-        case Write(drafts=drafts):
-            return await run.write(*drafts)
-        case Look(record=record):
-            return await asyncio.to_thread(shared_of(run.ledger).look, record)
-        case Take(drafts=drafts, record=record, wait=wait):
-            return await TURNS.take(record, partial(run.write, *drafts), wait=wait, busy=RecordBusy)
-        case _:
-            raise TypeError(f"{type(step).__name__} is no step of holding a record")
 
 
 def _kept(run: Run, effect: Effect) -> tuple[Any, Any]:

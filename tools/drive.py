@@ -21,7 +21,7 @@ from ..ledger.shared import TURNS, shared_of
 from . import signing
 from .function import CONTEXT, Reading, as_json
 from .gate import gate
-from .run import ToolContext
+from .run import Run, ToolContext
 from .steps import AskPerson, Call, Counted, Execute, Load, Look, LookUp, Note, Probe, Step, Take, Write
 
 A = TypeVar("A", bound=ReviewAnswer)
@@ -42,7 +42,7 @@ def _wanted(function: Callable[..., Any]) -> frozenset[str]:
     return frozenset(inspect.signature(function).parameters)
 
 
-def _arguments(
+def arguments_for(
     function: Callable[..., Any], reading: Reading, given: Mapping[str, Any], ctx: ToolContext
 ) -> dict[str, Any]:
     """The arguments that `function` names, as Python values, with the context where it wants it."""
@@ -87,32 +87,42 @@ def _plain(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
         raise RuntimeError("it raised StopIteration") from error
 
 
+async def called(function: Callable[..., Any], arguments: Mapping[str, Any], seconds: float) -> Any:
+    """Call a function, async or not, for so many seconds at most. Raises TimeoutError."""
+    if inspect.iscoroutinefunction(function):
+        made = function(**arguments)
+    else:
+        made = asyncio.to_thread(_plain, function, arguments)
+    async with asyncio.timeout(seconds):
+        return await made
+
+
+async def on_ledger(run: Run, step: Note | Write | Look | Counted | Take) -> Any:
+    """Do a step that is about the ledger alone."""
+    match step:
+        case Note(drafts=drafts):
+            return run.note(*drafts)
+        case Write(drafts=drafts):
+            return await run.write(*drafts)
+        case Look(record=record):
+            return await asyncio.to_thread(shared_of(run.ledger).look, record)
+        case Counted(key=key, since=since):
+            return await asyncio.to_thread(run.ledger.counted, key, since)
+        case Take(drafts=drafts, record=record, wait=wait):
+            return await TURNS.take(record, partial(run.write, *drafts), wait=wait, busy=RecordBusy)
+
+
 async def drive(call: Call, functions: Functions) -> Any:
     """Pass a call through the gate, in an event loop. Raises what `gate` raises, and GraphInterrupt for an Ask."""
     steps, ctx = gate(call), ToolContext(call.activation, call.at)
 
     async def calling(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
-        arguments = _arguments(function, call.reading, given, ctx)
-        if inspect.iscoroutinefunction(function):
-            made = function(**arguments)
-        else:
-            made = asyncio.to_thread(_plain, function, arguments)
-        async with asyncio.timeout(call.spec.timeout):
-            return await made
+        return await called(function, arguments_for(function, call.reading, given, ctx), call.spec.timeout)
 
     async def do(step: Step) -> Any:
         match step:
-            case Note(drafts=drafts):
-                return call.activation.run.note(*drafts)
-            case Write(drafts=drafts):
-                return await call.activation.run.write(*drafts)
-            case Look(record=record):
-                return await asyncio.to_thread(shared_of(call.activation.run.ledger).look, record)
-            case Counted(key=key, since=since):
-                return await asyncio.to_thread(call.activation.run.ledger.counted, key, since)
-            case Take(drafts=drafts, record=record, wait=wait):
-                taking = partial(call.activation.run.write, *drafts)
-                return await TURNS.take(record, taking, wait=wait, busy=RecordBusy)
+            case Note() | Write() | Look() | Counted() | Take():
+                return await on_ledger(call.activation.run, step)
             case LookUp(arguments=given):
                 assert functions.facts is not None
                 return as_json(await calling(functions.facts, given))
@@ -130,15 +140,16 @@ async def drive(call: Call, functions: Functions) -> Any:
                 assert_never(step)
 
     if (task := asyncio.current_task()) is None or task in call.activation.out:
-        return await _stepped(steps, do)
+        return await stepped(steps, do)
     call.activation.out.add(task)
     try:
-        return await _stepped(steps, do)
+        return await stepped(steps, do)
     finally:
         call.activation.out.discard(task)
 
 
-async def _stepped(steps: Any, do: Callable[[Step], Any]) -> Any:
+async def stepped(steps: Any, do: Callable[[Any], Any]) -> Any:
+    """Take the steps of a generator one by one; returns what it returns."""
     try:
         step = next(steps)
         while True:
@@ -161,7 +172,7 @@ def drive_blocking(call: Call, functions: Functions) -> Any:
     steps, ctx = gate(call), ToolContext(call.activation, call.at)
 
     def calling(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
-        arguments = _arguments(function, call.reading, given, ctx)
+        arguments = arguments_for(function, call.reading, given, ctx)
 
         def work() -> Any:
             made = function(**arguments)

@@ -16,7 +16,7 @@ from ..contracts.digest import canonical, digest_bytes
 from ..contracts.flow import label_request
 from ..contracts.labels import SENSITIVITIES, Integrity, Label, Leaf, Sensitivity
 from ..contracts.redaction import Finding, Redactor
-from ..contracts.sources import MAX_ECHOES, MIN_ECHO, Sources, Whole, leaves_of
+from ..contracts.sources import MAX_ECHOES, MIN_ECHO, Sources, Whole, leaves_of, says_nothing
 from ..contracts.tool import FIX_TOOLS, ToolSpec
 from ..contracts.words import Words
 from ..ledger.entry import Payload
@@ -121,7 +121,7 @@ class Knowledge:
         tainted = [name for name, ground in grounds.items() if ground in ("untrusted", "quoted", "shown")]
         echoes = [str(leaf) for name in tainted for _, leaf in leaves_of(arguments.get(name))]
         led = any(
-            ground in ("user", "pointed", "shown") and arguments.get(name) not in ("", [], {})
+            ground in ("user", "pointed", "shown") and not says_nothing(arguments.get(name))
             for name, ground in grounds.items()
         )
         with self._lock:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ..contracts.flow import label_value
 from ..contracts.labels import ID, SENSITIVITIES, Label, Sensitivity, room_of
-from ..contracts.sources import MAX_SHOWN, Sources, leaves_of
+from ..contracts.sources import MAX_SHOWN, Sources, leaves_of, says_nothing
 from .steps import Call
 
 MAX_CHOICE = ID.bits
@@ -87,7 +87,7 @@ def provenance_of(call: Call, arguments: Mapping[str, Any]) -> Provenance:
         room = None if spec.effect == "irreversible" else room_of(properties.get(name), defs)
         closed = room is not None and (not acts or room.bits <= MAX_CHOICE)
         # What says nothing misleads nobody; and an amount may be said in words, where a target may not.
-        said = value in ("", [], {}) or (spec.roles.get(name) == "scalar" and sources.is_said(value))
+        said = says_nothing(value) or (spec.roles.get(name) == "scalar" and sources.is_said(value))
         label = Label("user") if said else label_value(value, sources, closed=closed, level="internal")
         grounds[name] = "user" if said else _ground(value, label, sources, closed=closed)
         held = activation.run.knows.level_in(value)
@@ -96,9 +96,9 @@ def provenance_of(call: Call, arguments: Mapping[str, Any]) -> Provenance:
         if label.integrity == "untrusted" and any(sources.is_active(text) for text in _texts(value)):
             active.add(name)
     acted = [n for n in grounds if spec.roles.get(n, "target") in ("target", "ref")]
-    if all(arguments[n] in (None, "", [], {}) for n in acted):
+    if all(arguments[n] is None or says_nothing(arguments[n]) for n in acted):
         # No text is often all that there is; an empty list is nobody, where the request needs the tool at all.
-        grounds |= {n: "pointed" if arguments[n] in ([], {}) else "closed" for n in acted}
+        grounds |= {n: "closed" if arguments[n] in (None, "") else "pointed" for n in acted}
     grounds |= _anchored(call, arguments, grounds, sources)
     exposed = sources.context.integrity == "untrusted"
     strayed = exposed and any(
@@ -131,7 +131,7 @@ def _anchored(
     Such a text may say who else is to be told of that thing; of which thing, it may not.
     """
     acted = [name for name in grounds if call.spec.roles.get(name, "target") in ("target", "ref")]
-    if not any(grounds[name] in ("user", "pointed") and arguments[name] not in ("", [], {}) for name in acted):
+    if not any(grounds[name] in ("user", "pointed") and not says_nothing(arguments[name]) for name in acted):
         return {}
     return {
         name: "pointed"

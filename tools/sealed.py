@@ -30,7 +30,7 @@ from ..contracts.errors import (
     ToolRefusal,
 )
 from ..contracts.labels import Sensitivity
-from ..contracts.tool import Effect, Idempotency, Limit, Role, SharedRecord, ToolSpec, Trust
+from ..contracts.tool import FIX_TOOLS, Effect, Idempotency, Limit, Role, SharedRecord, ToolSpec, Trust
 from .drive import Functions, drive, drive_blocking
 from .foreign.declarations import Declaration
 from .foreign.schema import named
@@ -207,8 +207,7 @@ def _said_before(run: Run, sealed: _Sealed, path: str, taken: Container[str], gi
 
 
 def _traced(call: Call) -> None:
-    verdict = call.activation.run.verdicts.get(call.at)
-    if verdict is not None:
+    if (verdict := call.activation.run.verdicts.get(call.at)) is not None:
         annotate(verdict, trace=True)
 
 
@@ -265,8 +264,7 @@ def seal(
 
     Args:
         reading: the arguments, from `read_function` or `read_schema`; its name is the tool's.
-        main: called with the arguments that it names, or with all of them where it takes `**`. Whoever calls this
-            keeps no other way to it.
+        main: called with the arguments that it names, or with all where it takes `**`; keep no other way to it.
         description: what a model reads of it, unless the declaration has a description.
         declaration: what it is to policy.
         facts, probe, compensate, record: as in `tool`.
@@ -278,6 +276,8 @@ def seal(
     faults = declaration.faults()
     if not _NAME.fullmatch(reading.name):
         faults.append("a tool's name is lower case ASCII letters, digits and underscores, at most 63")
+    if reading.name == FIX_TOOLS and main.__module__ != f"{__package__}.foreseen":
+        faults.append("its name is that of the tool by which an agent says which tools it needs")
     if not told.strip():
         faults.append("it has no description (of a function: its docstring), which is what a model reads")
     faults += [f"role for {r!r}, which is no argument" for r in sorted(set(declaration.roles) - set(reading.names))]

@@ -71,58 +71,31 @@ class Inner(TypedDict, total=False):
     x: str
 
 
-async def test_a_hand_made_graph_in_a_node_that_is_retried_does_its_effect_once() -> None:
-    """Inside a function agent: outer hand-made node with a retry policy calls an inner graph that calls the tool."""
+def hand_made(node: Any, **options: Any) -> Any:
+    """A graph of one node."""
+    graph: Any = StateGraph(Inner)
+    graph.add_node("node", node, **options)
+    graph.add_edge(START, "node")
+    graph.add_edge("node", END)
+    return graph.compile()
+
+
+@pytest.mark.parametrize("deep", [True, False], ids=["in a graph of its own", "itself"])
+async def test_a_hand_made_node_that_is_retried_does_its_effect_once(deep: bool) -> None:
     fails = [1]
 
     async def calls(_: Any) -> Any:
         return {"x": await move.ainvoke({"part": "a", "cents": 1})}
 
-    inner: Any = StateGraph(Inner)
-    inner.add_node("calls", calls)
-    inner.add_edge(START, "calls")
-    inner.add_edge("calls", END)
-    deep = inner.compile()
-
-    async def flaky(_: Any) -> Any:
-        await deep.ainvoke({"x": ""})
+    async def flaky(state: Any) -> Any:
+        await (hand_made(calls).ainvoke({"x": ""}) if deep else calls(state))
         if fails:
             fails.pop()
             raise ConnectionError("flaky")
         return {"x": "y"}
 
-    outer: Any = StateGraph(Inner)
-    outer.add_node("flaky", flaky, retry_policy=RETRY)
-    outer.add_edge(START, "flaky")
-    outer.add_edge("flaky", END)
-    shell = outer.compile()
-
     async def work(_: dict[str, Any]) -> dict[str, str]:
-        await shell.ainvoke({"x": ""})
-        return {"text": "x"}
-
-    await with_code(work, move).arun({"text": "go"})
-    assert done == [("a", 1)]
-
-
-async def test_control_a_retried_node_that_calls_the_tool_itself_does_it_once() -> None:
-    fails = [1]
-
-    async def flaky(_: Any) -> Any:
-        await move.ainvoke({"part": "a", "cents": 1})
-        if fails:
-            fails.pop()
-            raise ConnectionError("flaky")
-        return {"x": "y"}
-
-    outer: Any = StateGraph(Inner)
-    outer.add_node("flaky", flaky, retry_policy=RETRY)
-    outer.add_edge(START, "flaky")
-    outer.add_edge("flaky", END)
-    shell = outer.compile()
-
-    async def work(_: dict[str, Any]) -> dict[str, str]:
-        await shell.ainvoke({"x": ""})
+        await hand_made(flaky, retry_policy=RETRY).ainvoke({"x": ""})
         return {"text": "x"}
 
     await with_code(work, move).arun({"text": "go"})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from edgewright import (
     Agent,
+    Budget,
     Call,
     Contract,
     OfflineModel,
@@ -15,7 +17,7 @@ from edgewright import (
     System,
     contract_edge,
 )
-from edgewright.contracts.errors import ContractViolation, ReviewerRefused, ReviewExpired
+from edgewright.contracts.errors import BudgetExceeded, ContractViolation, ReviewerRefused, ReviewExpired
 from edgewright.contracts.review import ReviewAnswer, Reviewer
 from edgewright.ledger.entry import Draft
 from edgewright.ledger.records import ReviewAnswered, ReviewAsked, RunEnded
@@ -149,3 +151,19 @@ async def test_a_hand_made_graph_takes_answers_without_a_name_in_development_onl
             await compiled.answering(ON, said, reviewer=reviewer)
     await compiled.ainvoke(Command(resume=await compiled.answering(ON, said, reviewer=LEAD)), ON)
     assert received == ["mended"]
+
+
+async def test_a_question_about_a_handoff_counts_as_one_in_this_process_and_in_the_next(tmp_path: Path) -> None:
+    """threat 37: it is a question to a person like any other."""
+    for again in (False, True):
+        system = _line(home=tmp_path / str(again))
+        waiting = await system.arun({"text": "go"}, thread="t", by=CLERK)
+        if again:
+            system.close()
+            system = _line(home=tmp_path / str(again))
+        result = await system.aresume("t", answers(waiting, "edit", arguments=MENDED), reviewer=LEAD)
+        [ended] = of_kind(system, result.run, RunEnded)
+        assert ended.spent["asks"] == 1
+        system.close()
+    with pytest.raises(BudgetExceeded, match="asks"):
+        await _line(budget=Budget(asks=0)).arun({"text": "go"}, thread="t", by=CLERK)

@@ -57,7 +57,7 @@ TOLD = frozenset({
 """Where a value of the wrong type is one that the gate must notice: what others tell it, and what decides."""
 _INSIDE: ContextVar[bool] = ContextVar("edgewright_test_inside", default=False)
 # The gate's drivers are the way in, not places on it.
-_LEFT_OUT = {"drive.drive", "drive.drive_blocking", "drive.gate", "drive._stepped"}
+_LEFT_OUT = {"drive.drive", "drive.drive_blocking", "drive.gate", "drive.stepped"}
 
 
 class Abort(BaseException):

@@ -7,19 +7,24 @@ The rules:
 - The amounts under a key since a moment, and what is asked for, must not exceed the limit of that window: else
   LimitReached, and nothing of the append is written.
 - Who counted (`by`) counts once under a key, however often it is appended: an effect that is done again after a crash
-  is the same effect. Asked again for more, the more has to fit too.
-- What is known not to have happened is released. Nothing else lowers a sum.
+  is the same effect. Asked again for more, the more has to fit too. So `by` names one attempt: whoever may be billed
+  twice counts under two names.
+- A count that expires is a reservation: it counts in full until `Settle` says what was really used. One that nobody
+  settled has lapsed once it is past its moment: what it was for may have been used, so it goes on counting.
+- The first settlement stands. It is never refused, not above a limit either: what was used was used.
+- What is known not to have happened is released, unless it is settled. Nothing else lowers a sum.
+- A lease counts what is under way at once: only until it is released, or past its moment.
 - A clock that was set back opens no window: what was counted in its future still counts.
 
 Keys and names are stored as they are: whoever makes one from a recipient or an account hashes that first. Decisions are
-pure; the tables are in `counts_sqlite.py` and `counts_memory.py`.
+pure; the tables are in `counts_sqlite.py`, `counts_memory.py` and `counts_postgres.py`. Time is the clock of whoever
+counts: several machines agree about an edge of a window, and about a lease, as well as their clocks do.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, assert_never
 
 from ..contracts.errors import CountInvalid, LimitReached
@@ -27,10 +32,13 @@ from ..contracts.errors import CountInvalid, LimitReached
 if TYPE_CHECKING:
     from .entry import Draft
 
-KEPT_SECONDS = 8 * 24 * 3600.0
-"""How long a count is kept at least. One that a window reached further back for is kept for good."""
+DAY = 24 * 3600.0
+KEPT_SECONDS = 8 * DAY
+"""How long a count is kept at least. One without windows, or with one that reached further back, is kept for good."""
 MAX_AMOUNT = 2**53 - 1
 """The greatest amount of one count: the greatest whole number that JSON holds exactly wherever it is read."""
+MAX_MOMENT = 2.0**53
+"""The last moment there is, in seconds since the epoch: from here on a float cannot tell seconds apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +48,12 @@ class Window:
     Attributes:
         limit: None where the sum is only kept.
         since: seconds since the epoch; what was counted at that moment belongs to it.
+        raised: a key whose sum in this window is added to the limit: what somebody allowed on top.
     """
 
     limit: int | None
     since: float
+    raised: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +66,12 @@ class Count:
         amount: a whole number, not negative. Zero fits only where the sum is within its limits already.
         windows: the limits. Counts of a longer span than `KEPT_SECONDS` sum up what was counted for such a span.
         name: what a refusal calls it; the key where it is empty.
+        expires: for a reservation or a lease, until when it is open, in seconds since the epoch. Taken again by the
+            same `by`, an open one is open until the later of both moments. None for what is used at once.
+        lease: it counts only while it is open. A key is counted by leases or by amounts, not by both.
 
     Raises:
-        CountInvalid: a negative or fractional amount, a moment that is none.
+        CountInvalid: a negative or fractional amount, a moment that is none, a lease without an end.
     """
 
     key: str
@@ -66,13 +79,18 @@ class Count:
     amount: int
     windows: tuple[Window, ...] = ()
     name: str = ""
+    expires: float | None = None
+    lease: bool = False
 
     def __post_init__(self) -> None:
-        if type(self.amount) is not int or self.amount < 0:
-            raise CountInvalid(name=self.called, fault=f"the amount {self.amount!r} is no whole number from 0")
+        _whole(self.called, self.amount)
         # With such a moment nothing would compare as later, and every limit would be open.
-        if any(not math.isfinite(window.since) for window in self.windows):
+        if not all(abs(window.since) <= MAX_MOMENT for window in self.windows):
             raise CountInvalid(name=self.called, fault="a window begins at no moment")
+        if self.expires is not None and not abs(self.expires) <= MAX_MOMENT:
+            raise CountInvalid(name=self.called, fault="it expires at no moment")
+        if self.lease and self.expires is None:
+            raise CountInvalid(name=self.called, fault="a lease has to expire: give the moment as `expires`")
 
     @property
     def called(self) -> str:
@@ -81,25 +99,71 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
-    """Take back what `by` counted under a key: it is known not to have happened. Nothing where nothing is counted."""
+class Settle:
+    """Replace what `by` counted under a key by what was really used, less or more. It belongs to the same moment.
 
-    key: str
-    by: str
+    What is not there any more is counted anew. A lease is given back, whatever the amount.
 
-
-Counting = Count | Release
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What is counted: by whom, how much, when. `lasting` where a window reached further back than rows are kept."""
+    Raises:
+        CountInvalid: an amount that is negative, fractional or above MAX_AMOUNT.
+    """
 
     key: str
     by: str
     amount: int
+
+    def __post_init__(self) -> None:
+        _whole(self.key, self.amount)
+        if self.amount > MAX_AMOUNT:
+            raise CountInvalid(name=self.key, fault=f"the amount {self.amount} is above {MAX_AMOUNT}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Take back what `by` counted under a key: it is known not to have happened, and no account tells of it.
+
+    Nothing where nothing is counted, or where it is settled. To keep a reservation on the account, settle it at zero.
+    """
+
+    key: str
+    by: str
+
+
+Counting = Count | Settle | Release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What is counted: by whom, how much, when.
+
+    Attributes:
+        amount: what it counts for now.
+        reserved: what was asked for; an amount that was settled may be another.
+        expires: until when it is open; None for what is settled, and for what was used at once.
+        lasting: it is kept for good.
+    """
+
+    key: str
+    by: str
+    amount: int
+    reserved: int
     time: float
+    expires: float | None = None
+    settled: bool = False
+    lease: bool = False
     lasting: bool = False
+
+    def is_open(self, now: float) -> bool:
+        """Whether it is out, and not past its moment."""
+        return self.expires is not None and now < self.expires
+
+    def within(self, since: float, now: float) -> int:
+        """What it counts for in a window."""
+        return self.amount if self.time >= since and (not self.lease or self.is_open(now)) else 0
+
+    def is_old(self, now: float) -> bool:
+        """Whether no window can reach it any more."""
+        return not self.lasting and max(self.time, self.expires or self.time) < now - KEPT_SECONDS
 
 
 class CountTable(Protocol):
@@ -109,8 +173,8 @@ class CountTable(Protocol):
         """What `by` has counted under a key."""
         ...
 
-    def total(self, key: str, since: float) -> int:
-        """The amounts under a key since a moment."""
+    def total(self, key: str, since: float, now: float) -> int:
+        """The amounts under a key since a moment; of leases, those that are open now."""
         ...
 
 
@@ -123,65 +187,145 @@ class _Ahead:
 
     def __init__(self, table: CountTable) -> None:
         self._table, self.changes = table, Changes()
+        self._before = Changes()
 
     def row(self, key: str, by: str) -> Row | None:
         at = (key, by)
-        return self.changes[at] if at in self.changes else self._table.row(key, by)
+        return self.changes[at] if at in self.changes else self._found(key, by)
 
-    def total(self, key: str, since: float) -> int:
-        found = self._table.total(key, since)
+    def _found(self, key: str, by: str) -> Row | None:
+        at = (key, by)
+        if at not in self._before:
+            self._before[at] = self._table.row(key, by)
+        return self._before[at]
+
+    def total(self, key: str, since: float, now: float) -> int:
+        found = self._table.total(key, since, now)
         for (of, by), row in self.changes.items():
             if of == key:
-                found += _within(row, since) - _within(self._table.row(key, by), since)
+                found += _within(row, since, now) - _within(self._found(key, by), since, now)
         return found
 
+    def put(self, counting: Counting, row: Row | None) -> None:
+        if row != self.row(counting.key, counting.by):
+            self.changes[counting.key, counting.by] = row
 
-def _within(row: Row | None, since: float) -> int:
-    return row.amount if row is not None and row.time >= since else 0
+
+def _whole(name: str, amount: int) -> None:
+    if type(amount) is not int or amount < 0:
+        raise CountInvalid(name=name, fault=f"the amount {amount!r} is no whole number from 0")
 
 
-def counted(table: CountTable, count: Count, now: float) -> Row:
-    """What is counted once `count` is taken. Raises LimitReached."""
+def _within(row: Row | None, since: float, now: float) -> int:
+    return 0 if row is None else row.within(since, now)
+
+
+def _counted(table: CountTable, count: Count, now: float) -> Row | None:
+    """What is counted once `count` is taken; None where that is nothing. Raises LimitReached, CountInvalid."""
     before = table.row(count.key, count.by)
-    lasting = any(window.since < now - KEPT_SECONDS for window in count.windows)
-    if before is not None and before.amount >= count.amount:
-        return before if before.lasting or not lasting else _lasting(before)
+    lasting = not count.lease and _is_lasting(count.windows, now)
+    if before is not None:
+        _same_kind(before, count)
+        lasting = lasting or before.lasting
+        if before.settled:
+            return replace(before, lasting=lasting)
+        if before.amount >= count.amount and (not count.lease or before.is_open(now)):
+            # A lease that is renewed is kept as long as it is renewed.
+            moment = max(before.time, now) if count.lease else before.time
+            expires = _later(before.expires, count.expires) if before.expires is not None else None
+            return replace(before, lasting=lasting, time=moment, expires=expires)
     for window in count.windows:
-        used = table.total(count.key, window.since) - _within(before, window.since)
-        if window.limit is not None and used + count.amount > window.limit:
-            raise LimitReached(name=count.called, limit=window.limit, used=used, asked=count.amount, since=window.since)
+        _fits(table, count, window, _within(before, window.since, now), now)
     if count.amount > MAX_AMOUNT:
         raise LimitReached(name=count.called, limit=MAX_AMOUNT, used=0, asked=count.amount, since=now)
-    # In each of its windows, whatever this machine's clock says: a window that began later than now would not see it.
-    when = max([now, *(window.since for window in count.windows)])
-    lasting = lasting or (before is not None and before.lasting)
-    return Row(key=count.key, by=count.by, amount=count.amount, time=when, lasting=lasting)
+    if count.amount == 0 and before is None and count.expires is None:
+        return None
+    return Row(
+        key=count.key,
+        by=count.by,
+        amount=count.amount,
+        reserved=count.amount,
+        # In each of its windows, whatever this machine's clock says: one that began later than now would not see it.
+        time=max([now, *(window.since for window in count.windows)]),
+        expires=_later(before.expires if before is not None else None, count.expires),
+        lease=count.lease,
+        lasting=lasting,
+    )
 
 
-def _lasting(row: Row) -> Row:
-    return Row(key=row.key, by=row.by, amount=row.amount, time=row.time, lasting=True)
+def _is_lasting(windows: Sequence[Window], now: float) -> bool:
+    return not windows or any(window.since < now - KEPT_SECONDS for window in windows)
 
 
-def changed(drafts: Sequence[Draft], known: Callable[[str], bool], table: CountTable, now: float) -> Changes:
-    """What the drafts that will be written count and release. Nothing is put: a refusal has nothing to undo.
+def _same_kind(before: Row, count: Count) -> None:
+    fault = ""
+    if before.lease != count.lease:
+        fault = "it is counted by leases or by amounts, not by both"
+    elif before.settled and count.amount > before.reserved:
+        fault = f"{count.by!r} settled it already and asks for more; whoever tries again counts under a new name"
+    if fault:
+        raise CountInvalid(name=count.called, fault=fault)
 
-    Args:
-        known: whether the run has a record of this key already; such a draft counts nothing more.
+
+def _later(one: float | None, other: float | None) -> float | None:
+    return max(one, other) if one is not None and other is not None else one if other is None else other
+
+
+def _fits(table: CountTable, count: Count, window: Window, mine: int, now: float) -> None:
+    if window.limit is None:
+        return
+    limit = window.limit + (table.total(window.raised, window.since, now) if window.raised else 0)
+    used = table.total(count.key, window.since, now) - mine
+    if used + count.amount > limit:
+        raise LimitReached(name=count.called, limit=limit, used=used, asked=count.amount, since=window.since)
+
+
+def _settled(table: CountTable, settle: Settle, now: float) -> Row | None:
+    """What is counted once it is settled; None for a lease."""
+    before, amount = table.row(settle.key, settle.by), settle.amount
+    if before is None:
+        # Nobody knows how far back the windows reach that it was for: it is kept for good.
+        return Row(key=settle.key, by=settle.by, amount=amount, reserved=amount, time=now, settled=True, lasting=True)
+    if before.lease:
+        return None
+    return before if before.settled else replace(before, amount=amount, expires=None, settled=True)
+
+
+def taken(countings: Iterable[Counting], table: CountTable, now: float) -> Changes:
+    """What countings change, all or none of them. Nothing is put: a refusal has nothing to undo.
 
     Raises:
         LimitReached: for the first window that has no room.
+        CountInvalid: for what contradicts what is counted already.
     """
-    ahead, mine = _Ahead(table), set[str]()
+    ahead = _Ahead(table)
+    for counting in countings:
+        match counting:
+            case Count():
+                ahead.put(counting, _counted(ahead, counting, now))
+            case Settle():
+                ahead.put(counting, _settled(ahead, counting, now))
+            case Release():
+                before = ahead.row(counting.key, counting.by)
+                ahead.put(counting, before if before is not None and before.settled else None)
+            case _:
+                assert_never(counting)
+    return ahead.changes
+
+
+def changed(drafts: Sequence[Draft], known: Callable[[str], bool], table: CountTable, now: float) -> Changes:
+    """What the drafts that will be written count, settle and release; see `taken`.
+
+    Args:
+        known: whether the run has a record of this key already; such a draft counts nothing more.
+    """
+    return taken(_fresh(drafts, known), table, now)
+
+
+def _fresh(drafts: Sequence[Draft], known: Callable[[str], bool]) -> Iterator[Counting]:
+    mine = set[str]()
     for draft in drafts:
         is_new = draft.key is None or not (draft.key in mine or known(draft.key))
         if draft.key is not None:
             mine.add(draft.key)
-        for counting in draft.counts if is_new else ():
-            match counting:
-                case Count():
-                    ahead.changes[counting.key, counting.by] = counted(ahead, counting, now)
-                case Release():
-                    ahead.changes[counting.key, counting.by] = None
-                case _:
-                    assert_never(counting)
-    return ahead.changes
+        yield from draft.counts if is_new else ()

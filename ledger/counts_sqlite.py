@@ -1,6 +1,7 @@
 """Counts in the ledger's SQLite file: written by its one writer, in the transaction of the records.
 
-Every value goes to SQL as a parameter; the texts of the statements are constants.
+Every value goes to SQL as a parameter; the texts of the statements are constants. Triggers keep a sum for each key and
+day (`migrations.py`): the total of a window is read from few rows, however much was counted.
 """
 
 from __future__ import annotations
@@ -10,15 +11,32 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from ..contracts.errors import LimitReached
+from .accounts import Account, Part, account_of, whole_days
 from .counts import KEPT_SECONDS, Changes, Row
 
-_FIND = "SELECT key, by, amount, time, lasting FROM counts WHERE key = ? AND by = ?"
-# In two halves: SQLite's own sum ends with an error where it passes 64 bits.
-_TOTAL = "SELECT sum(amount >> 32), sum(amount & 4294967295) FROM counts WHERE key = ? AND time >= ?"
-_PUT = "INSERT OR REPLACE INTO counts (key, by, amount, time, lasting) VALUES (?, ?, ?, ?, ?)"
+_ROW = "key, by, amount, reserved, time, expires, settled, lease, lasting"
+_FIND = f"SELECT {_ROW} FROM counts WHERE key = ? AND by = ?"  # noqa: S608 - constants
+# In two halves, here and below: SQLite's own sum ends with an error where it passes 64 bits.
+_TOTAL = """SELECT sum(high), sum(low) FROM (
+    SELECT high, low FROM count_sums WHERE key = :key AND day >= :day
+    UNION ALL SELECT amount >> 32, amount & 4294967295 FROM counts
+        WHERE key = :key AND lease = 0 AND time >= :since AND time < :begins
+    UNION ALL SELECT amount >> 32, amount & 4294967295 FROM counts
+        WHERE key = :key AND lease = 1 AND time >= :since AND expires > :now)"""
+_PUT = f"""INSERT INTO counts ({_ROW}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key, by) DO UPDATE SET
+    amount = excluded.amount, reserved = excluded.reserved, time = excluded.time, expires = excluded.expires,
+    settled = excluded.settled, lease = excluded.lease, lasting = excluded.lasting"""  # noqa: S608 - constants
 _DROP = "DELETE FROM counts WHERE key = ? AND by = ?"
 # A few at a time, whoever counted them: no append pays for a table that has grown old.
-_PRUNE = "DELETE FROM counts WHERE rowid IN (SELECT rowid FROM counts WHERE lasting = 0 AND time < ? LIMIT 64)"
+_PRUNE = """DELETE FROM counts WHERE rowid IN (
+    SELECT rowid FROM counts WHERE lasting = 0 AND time < :old AND coalesce(expires < :old, 1) LIMIT 64)"""
+# Summed up by what adds up: rows that stand alike, on one side of what was reserved.
+_ACCOUNT = """SELECT
+    CASE WHEN expires IS NULL THEN 'closed' WHEN expires > :now THEN 'open' ELSE 'lapsed' END AS standing, lease,
+    sum(reserved >> 32), sum(reserved & 4294967295), sum(amount >> 32), sum(amount & 4294967295)
+    FROM counts WHERE key = :key AND time >= :since GROUP BY standing, lease, amount > reserved"""
+_NEXT_KEY = "SELECT min(key) FROM counts WHERE key > ?"
+_IS_KEY = "SELECT 1 FROM counts WHERE key = ? LIMIT 1"
 
 T = TypeVar("T")
 
@@ -31,10 +49,35 @@ class _Executes(Protocol):
         ...
 
 
-def total_of(conn: _Executes, key: str, since: float) -> int:
-    """The amounts under a key since a moment."""
-    high, low = conn.execute(_TOTAL, [key, since]).fetchone()
+def _whole(high: int | None, low: int | None) -> int:
     return ((high or 0) << 32) + (low or 0)
+
+
+def total_of(conn: _Executes, key: str, since: float, now: float) -> int:
+    """The amounts under a key since a moment; of leases, those that are open now."""
+    day, begins = whole_days(since)
+    values = {"key": key, "since": since, "day": day, "begins": begins, "now": now}
+    return _whole(*conn.execute(_TOTAL, values).fetchone())
+
+
+def account_in(conn: _Executes, key: str, since: float, now: float) -> Account:
+    """What became of all that was counted under a key since a moment."""
+    found = conn.execute(_ACCOUNT, {"key": key, "since": since, "now": now}).fetchall()
+    return account_of(
+        Part(standing, bool(lease), _whole(*sums[:2]), _whole(*sums[2:])) for standing, lease, *sums in found
+    )
+
+
+def keys_in(conn: _Executes, prefix: str) -> list[str]:
+    """The keys that begin so, sorted. They stand side by side in the index: it is entered once for each."""
+    found = [prefix] if conn.execute(_IS_KEY, [prefix]).fetchone() else []
+    after: str | None = prefix
+    while after is not None:
+        after = conn.execute(_NEXT_KEY, [after]).fetchone()[0]
+        if after is None or not after.startswith(prefix):
+            break
+        found.append(after)
+    return found
 
 
 class SqliteCounts:
@@ -48,12 +91,22 @@ class SqliteCounts:
         found = self._conn.execute(_FIND, (key, by)).fetchone()
         if found is None:
             return None
-        key, by, amount, time, lasting = found
-        return Row(key=key, by=by, amount=amount, time=time, lasting=bool(lasting))
+        key, by, amount, reserved, time, expires, settled, lease, lasting = found
+        return Row(
+            key=key,
+            by=by,
+            amount=amount,
+            reserved=reserved,
+            time=time,
+            expires=expires,
+            settled=bool(settled),
+            lease=bool(lease),
+            lasting=bool(lasting),
+        )
 
-    def total(self, key: str, since: float) -> int:
+    def total(self, key: str, since: float, now: float) -> int:
         """See `CountTable.total`."""
-        return total_of(self._conn, key, since)
+        return total_of(self._conn, key, since, now)
 
     def put(self, changes: Changes, now: float) -> None:
         """Make changes count. Some old rows go."""
@@ -61,9 +114,10 @@ class SqliteCounts:
             if row is None:
                 self._conn.execute(_DROP, (key, by))
             else:
-                self._conn.execute(_PUT, (key, by, row.amount, row.time, int(row.lasting)))
+                states = (int(row.settled), int(row.lease), int(row.lasting))
+                self._conn.execute(_PUT, (key, by, row.amount, row.reserved, row.time, row.expires, *states))
         if changes:
-            self._conn.execute(_PRUNE, (now - KEPT_SECONDS,))
+            self._conn.execute(_PRUNE, {"old": now - KEPT_SECONDS})
 
 
 def raising(done: Future[T | LimitReached]) -> Future[T]:

@@ -44,7 +44,8 @@ class Draft:
         payloads: stored with the record; a pair is a `Payload` of which nothing was redacted.
         shared: what becomes of a shared record in the same transaction. If that is refused, nothing of the append is
             written; if the key was there before, nothing becomes of it.
-        counts: what is counted, or released, in the same transaction, by the same rule; see `ledger/counts.py`.
+        counts: what is counted, settled or released in the same transaction, by the same rule; see
+            `ledger/counts.py`.
     """
 
     record: Record

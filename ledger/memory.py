@@ -12,14 +12,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from ..contracts.errors import LedgerUnavailable, NotFound
+from .accounts import Account
 from .counts import changed
 from .counts_memory import MemoryCounts
 from .entry import GENESIS, Draft, Entry, Payload, decode, encode, link
-from .records import PayloadsErased, RunEnded, RunStarted
+from .records import PayloadsErased
 from .sealing import KEY_BYTES, RUN_KEY, Keyring, fits, key_first
 from .shared import filled, wake_settled
 from .shared_memory import MemoryShared
-from .store import Noted, RunSummary, status_of, text_of, unchanged
+from .store import Noted, RunSummary, summary_of, text_of, unchanged
 
 _WORD = re.compile(r"[^\W_]+")
 
@@ -121,7 +122,17 @@ class MemoryLedger:
     def counted(self, key: str, since: float) -> int:
         """See `Ledger.counted`."""
         with self._lock:
-            return self._counts.total(key, since)
+            return self._counts.total(key, since, time.time())
+
+    def account(self, key: str, since: float) -> Account:
+        """See `Ledger.account`."""
+        with self._lock:
+            return self._counts.account(key, since, time.time())
+
+    def counted_keys(self, prefix: str) -> list[str]:
+        """See `Ledger.counted_keys`."""
+        with self._lock:
+            return self._counts.keys(prefix)
 
     def entries(self, run: str) -> list[Entry]:
         """See `Ledger.entries`."""
@@ -131,7 +142,7 @@ class MemoryLedger:
     def runs(self, *, thread: str | None = None, limit: int = 1000) -> list[RunSummary]:
         """See `Ledger.runs`."""
         with self._lock:
-            found = [s for entries in self._runs.values() if (s := _summary(entries))]
+            found = [s for entries in self._runs.values() if (s := summary_of(entries))]
         chosen = [s for s in found if thread is None or s.thread == thread]
         return sorted(chosen, key=lambda s: (-s.started, s.run))[:limit]
 
@@ -203,20 +214,3 @@ class MemoryLedger:
 def _words(text: str) -> str:
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return f" {' '.join(_WORD.findall(plain.lower()))} "
-
-
-def _summary(entries: list[Entry]) -> RunSummary | None:
-    first = next((e for e in entries if isinstance(e.record, RunStarted)), None)
-    if first is None:
-        return None
-    started = first.record
-    assert isinstance(started, RunStarted)
-    ended = [e.record.status for e in entries if isinstance(e.record, RunEnded)]
-    return RunSummary(
-        run=entries[0].run,
-        thread=started.thread,
-        system=started.system,
-        status=status_of([e.kind for e in entries], ended[-1] if ended else None),
-        started=first.time,
-        records=len(entries),
-    )

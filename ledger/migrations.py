@@ -107,6 +107,34 @@ def _counts(db: sqlite_utils.Database) -> None:
     db.execute("CREATE INDEX old_counts ON counts (time) WHERE lasting = 0")
 
 
+def _settling(db: sqlite_utils.Database) -> None:
+    # What was counted before was used at once: all of it was reserved, and is spent.
+    for column in ("reserved INTEGER NOT NULL DEFAULT 0", "expires REAL"):
+        db.execute(f"ALTER TABLE counts ADD COLUMN {column}")
+    for flag in ("settled", "lease"):
+        db.execute(f"ALTER TABLE counts ADD COLUMN {flag} INTEGER NOT NULL DEFAULT 0")
+    db.execute("UPDATE counts SET reserved = amount")
+    db.execute("DROP INDEX counts_by_time")
+    db.execute("CREATE INDEX counts_by_time ON counts (key, time, amount) WHERE lease = 0")
+    db.execute("CREATE INDEX leases ON counts (key, expires, time, amount) WHERE lease = 1")
+    # Of amounts only, for leases end by themselves. In two halves, which do not pass 64 bits.
+    db.execute(
+        """CREATE TABLE count_sums (key TEXT NOT NULL, day INTEGER NOT NULL, high INTEGER NOT NULL,
+        low INTEGER NOT NULL, PRIMARY KEY (key, day)) WITHOUT ROWID"""
+    )
+    added = """INSERT INTO count_sums (key, day, high, low)
+        SELECT NEW.key, CAST(NEW.time AS INTEGER) / 86400, NEW.amount >> 32, NEW.amount & 4294967295 WHERE NEW.lease = 0
+        ON CONFLICT (key, day) DO UPDATE SET high = high + excluded.high, low = low + excluded.low;"""
+    taken = """UPDATE count_sums SET high = high - (OLD.amount >> 32), low = low - (OLD.amount & 4294967295)
+        WHERE OLD.lease = 0 AND key = OLD.key AND day = CAST(OLD.time AS INTEGER) / 86400;"""
+    for verb, steps in (("INSERT", added), ("DELETE", taken), ("UPDATE", taken + added)):
+        db.execute(f"CREATE TRIGGER counts_sum_{verb.lower()} AFTER {verb} ON counts BEGIN {steps} END")
+    db.execute(
+        """INSERT INTO count_sums SELECT key, CAST(time AS INTEGER) / 86400, sum(amount >> 32), sum(amount & 4294967295)
+        FROM counts GROUP BY 1, 2"""
+    )
+
+
 MIGRATIONS: Sequence[Callable[[sqlite_utils.Database], None]] = (
     _tables,
     _checkpoints,
@@ -115,6 +143,7 @@ MIGRATIONS: Sequence[Callable[[sqlite_utils.Database], None]] = (
     _sharing,
     _definitions,
     _counts,
+    _settling,
 )
 VERSION = len(MIGRATIONS)
 

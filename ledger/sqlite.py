@@ -8,14 +8,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import sqlite_utils
 
 from ..contracts.errors import LedgerCorrupt, LedgerUnavailable, LimitReached, NotFound
+from .accounts import Account
 from .counts import changed
-from .counts_sqlite import SqliteCounts, raising, total_of
+from .counts_sqlite import SqliteCounts, account_in, keys_in, raising, total_of
 from .entry import GENESIS, Draft, Entry, Payload, decode, encode, link
 from .keyfile import keyring_of
 from .records import PayloadsErased
@@ -32,7 +34,7 @@ from .sealing import (
 )
 from .shared import filled, wake_settled
 from .shared_sqlite import SqliteShared, SqliteTable, unless_refused, unpacked
-from .store import Noted, RunSummary, status_of, text_of, unchanged
+from .store import Noted, RunSummary, text_of, turn_of, unchanged
 from .writer import GroupCommitWriter, connect
 
 _COLUMNS = "run, seq, time, kind, key, body, previous, hash"
@@ -169,7 +171,17 @@ class SqliteLedger:
 
     def counted(self, key: str, since: float) -> int:
         """See `Ledger.counted`."""
-        found: int = self._read(lambda db: total_of(db, key, since))
+        found: int = self._read(lambda db: total_of(db, key, since, time.time()))
+        return found
+
+    def account(self, key: str, since: float) -> Account:
+        """See `Ledger.account`."""
+        found: Account = self._read(lambda db: account_in(db, key, since, time.time()))
+        return found
+
+    def counted_keys(self, prefix: str) -> list[str]:
+        """See `Ledger.counted_keys`."""
+        found: list[str] = self._read(lambda db: keys_in(db, prefix))
         return found
 
     def entries(self, run: str) -> list[Entry]:
@@ -179,13 +191,12 @@ class SqliteLedger:
 
     def runs(self, *, thread: str | None = None, limit: int = 1000) -> list[RunSummary]:
         """See `Ledger.runs`."""
+        facts = ", ".join(f"json_extract(body, '$.{name}')" for name in ("thread", "system", "tenant"))
         where = "kind = 'run.started'" + (" AND json_extract(body, '$.thread') = ?" if thread is not None else "")
-        order = "time DESC, run"
 
         def work(db: sqlite_utils.Database) -> list[RunSummary]:
             started = db.execute(
-                f"SELECT run, time, json_extract(body, '$.thread'), json_extract(body, '$.system') FROM records "  # noqa: S608 - constants
-                f"WHERE {where} ORDER BY {order} LIMIT ?",
+                f"SELECT run, time, {facts} FROM records WHERE {where} ORDER BY time DESC, run LIMIT ?",  # noqa: S608 - constants
                 [*([] if thread is None else [thread]), limit],
             ).fetchall()
             return [_summary(db, *row) for row in started]
@@ -292,15 +303,31 @@ def _entry(row: Sequence[Any]) -> Entry:
     return Entry(run=run, seq=seq, time=when, key=key, record=record, previous=previous, hash=own, body=raw)
 
 
-def _summary(db: sqlite_utils.Database, run: str, when: float, thread: str, system: str) -> RunSummary:
-    kinds = [row[0] for row in db.execute("SELECT kind FROM records WHERE run = ? ORDER BY seq", [run])]
-    ended = db.execute(
-        "SELECT json_extract(body, '$.status') FROM records WHERE run = ? AND kind = 'run.ended' "
-        "ORDER BY seq DESC LIMIT 1",
-        [run],
-    ).fetchone()
-    status = status_of(kinds, ended[0] if ended else None)
-    return RunSummary(run=run, thread=thread, system=system, status=status, started=when, records=len(kinds))
+def _summary(
+    db: sqlite_utils.Database, run: str, when: float, thread: str, system: str, tenant: str | None
+) -> RunSummary:
+    # Row by row from the newest on: of a run that ended, the first row or two tell all.
+    with closing(db.execute("SELECT kind, seq, time FROM records WHERE run = ? ORDER BY seq DESC", [run])) as back:
+        newest = next(back)
+        turn = turn_of(chain([newest], back))
+    status, reason = turn.status, ""
+    if turn.seq >= 0:
+        facts = "json_extract(body, '$.status'), json_extract(body, '$.reason')"
+        sql = f"SELECT {facts} FROM records WHERE run = ? AND seq = ?"  # noqa: S608 - constants
+        said, why = db.execute(sql, [run, turn.seq]).fetchone()
+        status, reason = status or said or "", why or ""
+    return RunSummary(
+        run=run,
+        thread=thread,
+        system=system,
+        tenant=tenant or "local",  # a record from before there were tenants has none
+        status=status,
+        started=when,
+        ended=turn.time,
+        reason=reason,
+        dropped=turn.dropped,
+        records=newest[1] + 1,
+    )
 
 
 def _index(conn: sqlite3.Connection) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,14 +11,23 @@ from typing import Any, Protocol
 import orjson
 
 from ..contracts.errors import LedgerCorrupt
+from .accounts import Account
 from .entry import Draft, Entry
+from .records import RunDrained, RunEnded, RunStarted
 from .sealing import Keyring
 from .shared import Shared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """One run at a glance. `status` is `running`, `waiting` (for a review), or how it ended."""
+    """One run at a glance.
+
+    Attributes:
+        status: see `contracts/status.py`.
+        ended: when it ended or was drained, in seconds since the epoch; None for one that may do more by itself.
+        reason: why it ended so.
+        dropped: somebody looked at how it ended, and wants to hear no more of it.
+    """
 
     run: str
     thread: str
@@ -26,6 +35,10 @@ class RunSummary:
     status: str
     started: float
     records: int
+    tenant: str = "local"
+    ended: float | None = None
+    reason: str = ""
+    dropped: bool = False
 
 
 class Noted(Protocol):
@@ -65,7 +78,18 @@ class Ledger(Protocol):
         ...
 
     def counted(self, key: str, since: float) -> int:
-        """The sum of the amounts that drafts counted under a key since a moment, in seconds since the epoch. Blocks."""
+        """The sum of the amounts that drafts counted under a key since a moment, in seconds since the epoch. Blocks.
+
+        Of leases, those that are open now.
+        """
+        ...
+
+    def account(self, key: str, since: float) -> Account:
+        """What became of all that was counted under a key since a moment: spent, given back, still out. Blocks."""
+        ...
+
+    def counted_keys(self, prefix: str) -> list[str]:
+        """The keys that begin with `prefix` and under which something is counted, sorted. Blocks."""
         ...
 
     def entries(self, run: str) -> list[Entry]:
@@ -161,11 +185,66 @@ def text_of(content: bytes | str) -> str:
     return "\n".join(words)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Where a run stopped, or that it did not.
+
+    Attributes:
+        status: what it is; empty where the body of the record `seq`, a `run.ended`, says so.
+        seq, time: of the record that it stopped with; -1 and None for one that may do more.
+        dropped: a `dead.dropped` came after that.
+    """
+
+    status: str
+    seq: int = -1
+    time: float | None = None
+    dropped: bool = False
+
+
+def turn_of(back: Iterable[tuple[str, int, float]]) -> Turn:
+    """How a run stands, from the (kind, seq, time) of its records, newest first. It reads no further than it must."""
+    open_, dropped, resumed = 0, False, False
+    for kind, seq, when in back:
+        if kind == "dead.dropped":
+            dropped = dropped or not resumed
+        elif kind == "run.resumed":
+            resumed = True
+        elif kind in ("run.ended", "run.drained") and not resumed:
+            return Turn(status="" if kind == "run.ended" else "drained", seq=seq, time=when, dropped=dropped)
+        # Over all of it: a branch that asked before another one failed still waits when the run goes on.
+        elif kind in ("review.asked", "review.answered"):
+            open_ += 1 if kind == "review.asked" else -1
+    return Turn(status="waiting" if open_ > 0 else "running")
+
+
 def status_of(kinds: Sequence[str], ended_as: str | None) -> str:
-    """The status a run's record kinds add up to. `ended_as` is the status of its newest RunEnded, if any."""
-    last_end = max((i for i, k in enumerate(kinds) if k == "run.ended"), default=-1)
-    later = kinds[last_end + 1 :]
-    if last_end >= 0 and not any(k == "run.resumed" for k in later):
-        return ended_as or "ended"
-    open_reviews = later.count("review.asked") - later.count("review.answered")
-    return "waiting" if open_reviews > 0 else "running"
+    """The status that a run's records add up to.
+
+    Args:
+        kinds: of its records, in order.
+        ended_as: the status of its newest `run.ended`, if there is one.
+    """
+    return turn_of((kind, 0, 0.0) for kind in reversed(kinds)).status or ended_as or "ended"
+
+
+def summary_of(entries: Sequence[Entry]) -> RunSummary | None:
+    """A run at a glance, from all its entries in order; None for one that never began."""
+    first = next((e for e in entries if isinstance(e.record, RunStarted)), None)
+    if first is None:
+        return None
+    started = first.record
+    assert isinstance(started, RunStarted)
+    turn = turn_of((e.kind, e.seq, e.time) for e in reversed(entries))
+    stop = entries[turn.seq].record if turn.seq >= 0 else None
+    return RunSummary(
+        run=entries[0].run,
+        thread=started.thread,
+        system=started.system,
+        tenant=started.tenant,
+        status=turn.status or (stop.status if isinstance(stop, RunEnded) else ""),
+        started=first.time,
+        ended=turn.time,
+        reason=stop.reason if isinstance(stop, RunEnded | RunDrained) else "",
+        dropped=turn.dropped,
+        records=len(entries),
+    )

@@ -409,5 +409,5 @@ def test_both_tables_let_through_what_a_plain_sum_lets_through(
         assert was_let_through == fits
         rows = ahead if fits else rows
         for moment in (0.0, since, now, now + 1):
-            assert table.total("k", moment) == sum(a for a, when in rows.values() if when >= moment)
+            assert table.total("k", moment, now) == sum(a for a, when in rows.values() if when >= moment)
     conn.close()

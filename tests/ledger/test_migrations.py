@@ -5,12 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlite_utils
-from edgewright.contracts.errors import LedgerUnavailable, LedgerVersion
+from edgewright.contracts.errors import LedgerUnavailable, LedgerVersion, LimitReached
 from edgewright.ledger import migrations
+from edgewright.ledger.accounts import Account
+from edgewright.ledger.counts import Count, Release, Settle, Window
 from edgewright.ledger.entry import GENESIS, encode, link, verify
 from edgewright.ledger.migrations import APPLICATION_ID, VERSION, migrate
 from edgewright.ledger.records import Record
@@ -75,6 +78,31 @@ def test_an_older_file_is_upgraded_with_its_data(tmp_path: Path, upto: int) -> N
     assert version(path) == VERSION
     SqliteLedger(tmp_path / "new.db").close()
     assert shape(path) == shape(tmp_path / "new.db")
+
+
+def test_what_was_counted_before_it_could_be_settled_is_spent_and_goes_on_counting(tmp_path: Path) -> None:
+    path, day, much = tmp_path / "ledger.db", 86_400.0, 2**53 - 1
+    old = {"a": (5, 20_000 * day), "b": (7, 20_001 * day - 0.5), "c": (much, 20_001 * day), "d": (0, 20_001.5 * day)}
+    with plain(path) as conn:
+        migrate(conn, str(path), upto=7)
+        for by, (amount, time) in old.items():
+            conn.execute(
+                "INSERT INTO counts (key, by, amount, time, lasting) VALUES ('k', ?, ?, ?, 1)", [by, amount, time]
+            )
+    ledger = SqliteLedger(path)
+    try:
+        sums = {0.0: much + 12, 20_000 * day: much + 12, 20_000.5 * day: much + 7, 20_001 * day: much, 20_002 * day: 0}
+        assert {since: ledger.counted("k", since) for since in sums} == sums
+        assert ledger.account("k", 0.0) == Account(reserved=much + 12, spent=much + 12)
+        window = Window(limit=much + 13, since=0.0)
+        settle = Settle(key="k", by="b", amount=6)
+        write(ledger, "run", replace(draft("x"), counts=(settle, Release(key="k", by="a"))))
+        with pytest.raises(LimitReached):
+            write(ledger, "run", replace(draft("y"), counts=(Count(key="k", by="e", amount=8, windows=(window,)),)))
+        assert ledger.account("k", 0.0) == Account(reserved=much + 7, spent=much + 6, released=1)
+        assert ledger.counted("k", 0.0) == much + 6
+    finally:
+        ledger.close()
 
 
 def test_opening_a_file_of_this_version_again_changes_nothing(tmp_path: Path) -> None:

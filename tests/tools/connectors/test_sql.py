@@ -31,9 +31,8 @@ from edgewright.tools.connectors.sql_connections import driver, engine_of
 from edgewright.tools.sealed import SealedTool
 from pydantic import Field, SecretStr
 from sqlalchemy.exc import InternalError, OperationalError
+from support.postgres import SERVER, execute
 from support.systems import PERMIT_ALL, inside
-
-from .conftest import SERVER, execute
 
 SCHEMA = (
     "CREATE TABLE people (id INTEGER PRIMARY KEY, secret TEXT NOT NULL)",

@@ -10,8 +10,7 @@ import pytest
 from edgewright.contracts.errors import SqlRefused
 from edgewright.tools.connectors.sql import Rows, Sql
 from edgewright.tools.connectors.sql_reading import Rules, judged
-
-from .conftest import execute
+from support.postgres import execute
 
 RULES = Rules(dialect="postgres", schema="public", tables=frozenset({"public.t"}))
 LONG = "f" * 63

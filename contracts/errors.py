@@ -11,19 +11,29 @@ The hierarchy::
     │   ├── TopologyInvalid
     │   ├── PolicyInvalid
     │   ├── DetectorInvalid
+    │   ├── PricesInvalid        a file of prices
     │   ├── ReviewerInvalid      an identity that is none
     │   ├── LockInvalid          a lock that cannot be read
+    │   ├── ContainmentInvalid   a timeout, retry, breaker or bulkhead that cannot be
     │   └── ProjectInvalid       langgraph.json and what it names
     ├── GateError                a gate said no, while running
     │   ├── ContractViolation
+    │   │   └── PartialRefused   a contract takes no partial input
+    │   ├── TurnFailed           an agent's turn failed, and nobody let the run go on
+    │   ├── NothingLeft          every branch of a fan-out failed and was skipped
     │   ├── CallDenied
     │   ├── CallRejected         a person said no
     │   ├── ToolOutsideRun
     │   ├── BudgetExceeded
+    │   │   ├── BudgetClosed     a call used more than its reservation
+    │   │   └── BudgetRefused    a person did not add to it
     │   ├── CostUnknown
     │   ├── LimitReached         what is counted over runs would pass its limit; nothing was done
     │   ├── CountInvalid         an amount or a moment that cannot be counted
+    │   ├── CircuitOpen          what is called failed each time, so it is not called for a while; nothing was done
+    │   ├── Overloaded           too many calls of it are under way; nothing was done
     │   ├── ModelOutsideRun
+    │   ├── LoopFound            the same steps over and over; the next one was not taken
     │   ├── HandoffConflict
     │   ├── SummaryFailed        who sums a talk up for an edge gave no summary
     │   ├── SharedWriteInvalid
@@ -40,8 +50,12 @@ The hierarchy::
     │   ├── PathRefused          a path, or what stands at it, that a files tool does not touch
     │   ├── ToolQuarantined      a tool is not defined as a person reviewed it; it was not called
     │   ├── ServerUnreachable    a tool server cannot be reached; nothing was sent
+    │   ├── ToolUnavailable      a tool was not called: its breaker is open, or too many calls of it are under way
     │   └── UrlRefused           a URL, or what its host's name stands for, may not be called
     ├── ToolFailed               a tool raised
+    ├── ResultInvalid            a tool returned something else than it declares
+    ├── StreamCut                a model's stream ended before its reply did
+    ├── TimedOut                 a call did not end in time, and nobody knows what became of it
     ├── ServerFailed             a tool server died, broke its protocol, or answered with an error
     ├── HttpFailed               an HTTP request was sent, and what came of it is no answer
     ├── SqlFailed                a changing SQL statement began, and nobody knows how it ended
@@ -49,6 +63,7 @@ The hierarchy::
     ├── CommandFailed            a command may have begun, and nobody knows how it ended
     ├── MailFailed               a mail was handed over, and nobody knows whether it was taken
     ├── UndoRefused              a run's effects cannot be undone, or not now; nothing was done
+    ├── RetryRefused             a run that stopped cannot be gone on with, or not now; nothing was done
     ├── EffectConflict           a re-execution asked for something else under the same key
     ├── StoreInvalid             a store was asked for what it cannot do
     ├── ReviewInvalid            an answer that fits no open question
@@ -74,6 +89,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, Self
 
 
@@ -174,6 +190,12 @@ class DetectorInvalid(DefinitionError, LookupError):
     what = "detector"
 
 
+class PricesInvalid(DefinitionError):
+    """A file of prices cannot be read, or an entry of it is not exact or not complete. Nothing of it counts."""
+
+    what = "prices"
+
+
 class ReviewerInvalid(DefinitionError):
     """An id, a role or a tenant that cannot name anybody."""
 
@@ -184,6 +206,12 @@ class LockInvalid(DefinitionError):
     """A lock is not JSON, is not a lock, or is of a version that this program does not know."""
 
     what = "lock"
+
+
+class ContainmentInvalid(DefinitionError):
+    """A timeout, a retry, a breaker or a bulkhead is declared with values that cannot be."""
+
+    what = "containment"
 
 
 class ProjectInvalid(DefinitionError):
@@ -207,6 +235,34 @@ class ContractViolation(GateError):
     def __init__(self, *, contract: str, edge: str, faults: Sequence[str]) -> None:
         self.contract, self.edge = contract, edge
         super().__init__(contract=contract, edge=edge, faults=tuple(faults))
+
+
+class PartialRefused(ContractViolation):
+    """What wanted to cross is made of less than it should be, and its contract takes nothing of that kind.
+
+    Facts: as of `ContractViolation`; `faults` name what is missing. Its source cannot mend that.
+    """
+
+
+class TurnFailed(GateError):
+    """An agent's turn failed, a person was asked, and said no, or nothing in time.
+
+    Facts: `agent`, `error` (its type), `why` (no word of what a model, a tool or a server said).
+    """
+
+    template = "the turn of agent {agent!r} failed ({error}: {why}), and nobody let the run go on; begin another run"
+
+    def __init__(self, *, agent: str, error: str, why: str) -> None:
+        super().__init__(agent=agent, error=error, why=why)
+
+
+class NothingLeft(GateError):
+    """Every branch of a fan-out failed and was skipped. Facts: `agent` (its source), `faults` (one for each)."""
+
+    template = "nothing is left of what agent {agent!r} handed out, every branch of it was skipped: {faults}"
+
+    def __init__(self, *, agent: str, faults: Sequence[str]) -> None:
+        super().__init__(agent=agent, faults=tuple(faults))
 
 
 class SummaryFailed(GateError):
@@ -266,14 +322,45 @@ class ModelOutsideRun(GateError):
 class BudgetExceeded(GateError):
     """A reservation would take a budget past its limit.
 
-    Facts: `scope` (e.g. "run", "agent billing"), `unit`, `limit`, `projected` (what it would come to), `used`.
+    Facts: `scope` (e.g. "run", "agent billing", "tenant in a day"), `unit`, `limit`, `projected` (what it would come
+    to), `used`, `over` (by how much it is too much).
     """
 
-    template = "budget of {scope} allows {limit} {unit}; this call would bring it to {projected} (used {used})"
+    template = (
+        "budget of {scope} allows {limit} {unit}; this call would bring it to {projected}, which is {over} too many "
+        "(used {used})"
+    )
 
-    def __init__(self, *, scope: str, unit: str, limit: str, projected: str, used: str) -> None:
+    def __init__(self, *, scope: str, unit: str, limit: str, projected: str, used: str, over: str) -> None:
         self.scope, self.unit = scope, unit
-        super().__init__(scope=scope, unit=unit, limit=limit, projected=projected, used=used)
+        super().__init__(scope=scope, unit=unit, limit=limit, projected=projected, used=used, over=over)
+
+    def inside(self, system: str) -> BudgetExceeded:
+        """The same, of a run inside which the call was made: it says whose budget it was."""
+        return type(self)._from_facts({**self.facts, "scope": f"{self.facts['scope']} of {system}"})
+
+
+class BudgetClosed(BudgetExceeded):
+    """A budget is closed: a call used more than was reserved for it, so that nothing bounds the next one.
+
+    Facts: `scope`, `why`.
+    """
+
+    template = "budget of {scope} is closed: {why}; declare a better bound or price, then begin another run"
+
+    def __init__(self, *, scope: str, why: str) -> None:
+        self.scope, self.unit = scope, "closed"
+        GateError.__init__(self, scope=scope, why=why)
+
+
+class BudgetRefused(BudgetExceeded):
+    """A person was asked for more, and did not give it. Facts: `scope`, `unit`, `limit`."""
+
+    template = "budget of {scope} allows {limit} {unit}, and the person who was asked for more did not add to it"
+
+    def __init__(self, *, scope: str, unit: str, limit: str) -> None:
+        self.scope, self.unit = scope, unit
+        GateError.__init__(self, scope=scope, unit=unit, limit=limit)
 
 
 class CostUnknown(GateError):
@@ -320,6 +407,72 @@ class CountInvalid(GateError):
 
     def __init__(self, *, name: str, fault: str) -> None:
         super().__init__(name=name, fault=fault)
+
+
+class CircuitOpen(GateError):
+    """What was to be called failed each time lately, so it was not called. Nothing was done.
+
+    Facts: `of` (what was to be called), `failures` (so many in a row), `last` (the kind of the latest), `until`
+    (seconds until a call may be let through).
+    """
+
+    template = (
+        "{of} was not called: it failed {failures} times in a row (latest: {last}); a call may be let through "
+        "in {until} s"
+    )
+
+    def __init__(self, *, of: str, failures: int, last: str, until: float) -> None:
+        self.of, self.until = of, until
+        super().__init__(of=of, failures=failures, last=last, until=until)
+
+
+class Overloaded(GateError):
+    """Too many calls are under way, or one waited for its place for too long. Nothing was done.
+
+    Facts: `of` (whose places they are), `running` and `waiting` (how many there are), `limit` (which bound was met).
+    """
+
+    template = (
+        "no place left for {of}: {running} calls are under way and {waiting} wait ({limit}); nothing was done: "
+        "call it less at once, or declare more places"
+    )
+
+    def __init__(self, *, of: str, running: int, waiting: int, limit: str) -> None:
+        self.of, self.limit = of, limit
+        super().__init__(of=of, running=running, waiting=waiting, limit=limit)
+
+
+class LoopFound(GateError):
+    """The same steps came over and over, and the next one would have begun another round. It was not taken.
+
+    Facts: `kind` (`call`: the same calls with the same results; `state`: the same payloads over the same edges, and
+    nothing changed; `handoff`: the same edges, whatever crossed), `cycle` (one round, a text for each step), `times`
+    (how many rounds there were), `limit` (how many there may be).
+    """
+
+    def __init__(self, *, kind: str, cycle: Sequence[str], times: int, limit: int) -> None:
+        self.kind, self.cycle, self.times, self.limit = kind, tuple(cycle), times, limit
+        rule = "cycle" if kind == "handoff" else "same"
+        detail = (
+            f"a {kind} loop was stopped before another round: {_round(self.cycle)} …, {times} times"
+            f"{_REPEATED.get(kind, '')}; have the agents end or hand over something else, or allow more rounds with "
+            f"Loops({rule}=...), which is {limit}"
+        )
+        super().__init__(kind=kind, cycle=self.cycle, times=times, limit=limit, detail=detail)
+
+    @classmethod
+    def _from_facts(cls, facts: dict[str, Any]) -> Self:
+        return cls(**{name: value for name, value in facts.items() if name != "detail"})
+
+
+_REPEATED = {"call": " with the same results", "state": " with the same payloads, and nothing changed"}
+
+
+def _round(steps: Sequence[str]) -> str:
+    """One round as people read it; edges that follow on each other as one path."""
+    ends = [step.split("→") for step in steps]
+    follows = all(len(e) == 2 for e in ends) and all(a[1] == b[0] for a, b in pairwise(ends))
+    return " → ".join([ends[0][0], *(e[1] for e in ends)] if follows else steps)
 
 
 class HandoffConflict(GateError):
@@ -528,6 +681,21 @@ class ServerUnreachable(ToolRefusal):
         return cls(**facts)
 
 
+class ToolUnavailable(ToolRefusal):
+    """A tool was not called: its breaker is open, or there was no place for the call.
+
+    Facts: `tool`, `fault`. The CircuitOpen or Overloaded is its cause.
+    """
+
+    def __init__(self, *, tool: str, fault: str) -> None:
+        super().__init__(f"tool {tool!r} cannot be used now, and nothing was done: {fault}")
+        self.facts = {"tool": tool, "fault": fault}
+
+    @classmethod
+    def _from_facts(cls, facts: dict[str, Any]) -> Self:
+        return cls(**facts)
+
+
 class ToolFailed(EdgewrightError):
     """A tool raised. Facts: `tool`, `error`, `unknown` (whether it may nevertheless have happened)."""
 
@@ -535,6 +703,44 @@ class ToolFailed(EdgewrightError):
 
     def __init__(self, *, tool: str, error: str, unknown: bool) -> None:
         super().__init__(tool=tool, error=error, unknown=unknown)
+
+
+class ResultInvalid(EdgewrightError):
+    """A tool returned something else than it declares.
+
+    Facts: `tool`, `faults` (all of them: field and rule, never a value).
+    """
+
+    def __init__(self, *, tool: str, faults: Sequence[str]) -> None:
+        listed = "; ".join(faults)
+        detail = f"tool {tool!r} returned something else than it declares: {listed}; mend it, or what it declares"
+        super().__init__(tool=tool, faults=tuple(faults), detail=detail)
+
+    @classmethod
+    def _from_facts(cls, facts: dict[str, Any]) -> Self:
+        return cls(tool=facts["tool"], faults=facts["faults"])
+
+
+class StreamCut(EdgewrightError, ConnectionError):
+    """A model's stream ended before its reply did, so there is no reply. Facts: `model`."""
+
+    template = "the stream of {model!r} ended before its reply did; asking again may help"
+
+    def __init__(self, *, model: str) -> None:
+        super().__init__(model=model)
+
+
+class TimedOut(EdgewrightError):
+    """A call did not end in time, and nobody knows what became of it.
+
+    Facts: `of` (what was called), `bound` (`total`: all tries; `each`: one try; `idle`: no sign of life), `seconds`.
+    """
+
+    template = "{of} did not end in time ({bound}: {seconds} s)"
+
+    def __init__(self, *, of: str, bound: str, seconds: float) -> None:
+        self.of, self.bound = of, bound
+        super().__init__(of=of, bound=bound, seconds=seconds)
 
 
 class ServerFailed(EdgewrightError):
@@ -562,6 +768,15 @@ class UndoRefused(EdgewrightError):
     """The effects of a run cannot be undone, or not now. Nothing was done. Facts: `run`, `fault`."""
 
     template = "the effects of run {run} cannot be undone: {fault}"
+
+    def __init__(self, *, run: str, fault: str) -> None:
+        super().__init__(run=run, fault=fault)
+
+
+class RetryRefused(EdgewrightError):
+    """A run that stopped cannot be gone on with (or dropped), or not now. Nothing was done. Facts: `run`, `fault`."""
+
+    template = "run {run} is left as it is: {fault}"
 
     def __init__(self, *, run: str, fault: str) -> None:
         super().__init__(run=run, fault=fault)

@@ -18,8 +18,10 @@ It holds no prompt and no code, only their digests: it can be committed beside t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
+
+import orjson
 
 from .agent import AgentSpec
 from .budget import Budget
@@ -27,7 +29,7 @@ from .contract import Contract
 from .digest import canonical, digest_text
 from .edge import Edge, FanOut
 from .errors import LockInvalid
-from .tool import ToolSpec
+from .tool import LATER, ToolSpec
 
 LOCK_VERSION = 1
 _PARTS: dict[str, type | tuple[type, ...]] = {
@@ -66,6 +68,7 @@ def lock_of(
     fan_outs: Sequence[FanOut] = (),
     policy: tuple[str, Mapping[str, str]] | None,
     budget: Budget,
+    budgets: Sequence[Budget] = (),
     shared: Mapping[str, Any] | None = None,
     registries: Iterable[str] = (),
     unrecorded: Mapping[str, Any] | None = None,
@@ -75,6 +78,7 @@ def lock_of(
     Args:
         topology: its kind, `supervisor`, say.
         edges: every edge, those of fan-outs included.
+        budget, budgets: of a run; of all runs of a thread, the system or a tenant.
         policy: its digest, and a digest of each rule by its id; None where there is none.
         shared: the keys of shared state, each as JSON.
         registries: names of the look-ups that validate ids.
@@ -92,7 +96,7 @@ def lock_of(
         "fan_outs": [_fan_out(f) for f in sorted(fan_outs, key=lambda f: (f.source, f.target))],
         "tools": {t.name: _tool(t) for t in sorted(tools, key=lambda t: t.name)},
         "policy": {"digest": policy[0], "rules": dict(sorted(policy[1].items()))} if policy else None,
-        "budget": budget.as_json(),
+        "budget": budget.as_json() | {f"{b.name}: {k}": v for b in budgets for k, v in b.as_json().items()},
         "shared": dict(sorted((shared or {}).items())),
         "registries": sorted(registries),
         "unrecorded": dict(unrecorded or {}),
@@ -194,5 +198,7 @@ def _fan_out(fan: FanOut) -> dict[str, Any]:
 def _tool(spec: ToolSpec) -> dict[str, Any]:
     """Every declared fact; of the description only the digest. A fact that is added later is locked by itself."""
     told = {f.name: getattr(spec, f.name) for f in fields(spec) if f.name not in _TEXT}
-    plain = {k: asdict(v) if hasattr(v, "__dataclass_fields__") else v for k, v in told.items()}
+    said = {k: v for k, v in told.items() if v or k not in LATER}
+    # As it is read back: a lock that was just made is compared with one that was stored.
+    plain = orjson.loads(canonical(said))
     return {**plain, "roles": dict(spec.roles), "description": digest_text(spec.description)}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
+from .containment import Breaker, Bulkhead, Containment, Off, Retry, Timeouts, chosen
 from .digest import digest
 from .labels import Sensitivity
 
@@ -17,6 +18,12 @@ Idempotency = Literal["key", "natural", "none"]
 FIX_TOOLS = "fix_tools"
 """The tool by which an agent says which tools a request needs; see `edgewright.tools.foreseen`."""
 ROLES: tuple[Role, ...] = get_args(Role)
+RETRY = Retry(attempts=2)
+"""How what may be repeated is tried again, unless it is declared otherwise."""
+BULKHEAD = Bulkhead(running=32, waiting=1000, wait=10.0)
+"""How many calls of a tool may be under way at once in a process, unless it is declared otherwise."""
+# They came later than the first digests and locks were made: what is not declared does not count in them.
+LATER = ("each", "idle", "retry", "breaker", "bulkhead", "transient")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,12 @@ class ToolSpec:
             amount under a limit (`scalar`), free text (`content`).
         idempotency: `key`: repeating with the same key does nothing more; `natural`: repeating with the same
             arguments does nothing more; `none`: repeating repeats.
-        timeout: seconds.
+        timeout: seconds, from the first try to the last answer.
+        each, idle: as in `Timeouts`: of one try; between two signs of life.
+        retry: how it is tried again. None: twice in all where it may be repeated (it reads, or has an idempotency),
+            never where it may not.
+        breaker, bulkhead: None is the default; "off" is without one, knowingly.
+        transient: names of the errors that its function raises when what it calls cannot serve now.
         limits: per argument, how much of it may pass; see `Limit`.
         parameters: JSON Schema of the arguments, closed.
         returns: JSON Schema of what it returns, with the origins and sensitivities that its fields declare; None where
@@ -97,11 +109,39 @@ class ToolSpec:
     compensates: bool = False
     code: str = ""
     record: SharedRecord | None = None
+    each: float | None = None
+    idle: float | None = None
+    retry: Retry | Off | None = None
+    breaker: Breaker | Off | None = None
+    bulkhead: Bulkhead | Off | None = None
+    transient: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> str:
         """Digest of the whole declaration and its code."""
-        return digest({k: v for k, v in self.__dict__.items() if k in self.__dataclass_fields__})
+        told = {k: v for k, v in self.__dict__.items() if k in self.__dataclass_fields__}
+        return digest({k: v for k, v in told.items() if v or k not in LATER})
+
+    @cached_property
+    def containment(self) -> Containment:
+        """What holds for a call of its function, declared or by default."""
+        return Containment(
+            timeouts=Timeouts(total=self.timeout, each=self.each, idle=self.idle),
+            retry=chosen(self.retry, RETRY if self.repeatable else None),
+            breaker=chosen(self.breaker, Breaker()),
+            bulkhead=chosen(self.bulkhead, BULKHEAD),
+        )
+
+    @cached_property
+    def looking(self) -> Containment:
+        """What holds for a call of its facts or its probe, which change nothing."""
+        timeouts = Timeouts(total=self.timeout, each=self.each)
+        return replace(self.containment, timeouts=timeouts, retry=None if self.retry == "off" else RETRY)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a call that may have happened may be made again."""
+        return self.effect == "read" or self.idempotency != "none"
 
     @cached_property
     def by_role(self) -> Mapping[Role, tuple[str, ...]]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from .compat import WHOLE, diff
 from .phrases import quoted
+from .tool import LATER
 
 _EFFECTS = ("read", "write", "irreversible")
 _TEXT = {
@@ -29,6 +30,8 @@ def tool_changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Too
             yield "safe", key, _TEXT[key]
         elif key == "timeout":
             yield "safe", key, f"Its timeout is {here} s now, {then} s until now."
+        elif key in LATER:
+            yield "safe", key, f"Its {key} is {quoted(here)} now, {quoted(then)} until now."
         elif key == "has_probe":
             follows = "can be asked how a call ended" if here else "can no longer be asked: a person must be"
             yield "safe", key, f"After a crash it {follows}."

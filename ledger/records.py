@@ -51,13 +51,17 @@ class RunResumed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded:
-    """A run ended: `completed`, `failed` or `out_of_budget`, with what it spent in all."""
+    """A run ended: `completed`, `failed`, `out_of_budget` or `cancelled`, with what it spent in all.
+
+    `marks` say of the response what its reader has to know: (kind, agent, why), as `contracts/marks.py` has them.
+    """
 
     kind: ClassVar[str] = "run.ended"
     status: str
     reason: str = ""
     response: str = ""
     spent: Mapping[str, Any] = field(default_factory=dict)
+    marks: list[list[str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +84,25 @@ class AgentEnded:
     agent: str
     target: str
     offer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentFailed:
+    """An agent's turn failed, and what happens then: `stop`, `skip`, `answer`, `stand_in` or `ask`. Decided once.
+
+    `error` is its type; `cause` (a word) and `why` are what other agents may be told of it, `reason` is all that it
+    says. `instead` is who takes the turn in its place, where that is an agent.
+    """
+
+    kind: ClassVar[str] = "agent.failed"
+    at: str
+    agent: str
+    error: str
+    cause: str
+    why: str
+    reason: str
+    then: str
+    instead: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +178,60 @@ class ContractViolated:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetCharged:
+    """What was used of budgets by something that has no other record of it: by itself, or inside of this run.
+
+    `run` is the run that used it: this one, or one that was begun inside it. Where `settled` is false it is reserved.
+    """
+
+    kind: ClassVar[str] = "budget.charged"
+    at: str
+    agent: str
+    run: str
+    call: str
+    amounts: Mapping[str, Any]
+    settled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetRaised:
+    """A person added to a budget of this run, or to one that it shares: whose (`scope`), of which unit, how much.
+
+    `key` is what a shared budget is counted under.
+    """
+
+    kind: ClassVar[str] = "budget.raised"
+    review: str
+    scope: str
+    amounts: Mapping[str, Any]
+    by: str
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceGiven:
+    """A person said what a model costs, for this run: dollars per million tokens."""
+
+    kind: ClassVar[str] = "price.given"
+    review: str
+    model: str
+    input_per_million: str
+    output_per_million: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDrained:
+    """A run stopped at a checkpoint, to be gone on with: a budget ran out (`scope`, `unit`), or it was asked to."""
+
+    kind: ClassVar[str] = "run.drained"
+    reason: str
+    scope: str = ""
+    unit: str = ""
+    spent: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelReserved:
     """Budget was reserved for a model call, before it."""
 
@@ -168,7 +245,10 @@ class ModelReserved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettled:
-    """A model call ended well: what it used, from the wire, and which tool calls it asks for, by id."""
+    """A model call ended well: what it used, from the wire, and which tool calls it asks for, by id.
+
+    `excess` is what it used above its reservation; a budget that limits such a unit closes.
+    """
 
     kind: ClassVar[str] = "model.settled"
     at: str
@@ -179,6 +259,7 @@ class ModelSettled:
     price: str
     seconds: float
     calls: list[str]
+    excess: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,13 +288,17 @@ class ModelRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyKept:
-    """A model's reply, durable before the first effect that it asks for, with the ids of its tool calls."""
+    """A model's reply, durable before the first effect that it asks for, with the ids of its tool calls.
+
+    `marks` are what a reader of the answer has to know of it: (kind, agent, why), as `contracts/marks.py` has them.
+    """
 
     kind: ClassVar[str] = "reply.kept"
     at: str
     agent: str
     reply: str
     calls: list[str]
+    marks: list[list[str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +308,91 @@ class ReplyReused:
     kind: ClassVar[str] = "reply.reused"
     at: str
     agent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRetried:
+    """A call of an agent's model failed for a passing reason; it is tried again after `wait` seconds.
+
+    `attempt` counts from 1, `fault` is the kind of failure, `error` its text.
+    """
+
+    kind: ClassVar[str] = "model.retried"
+    at: str
+    agent: str
+    model: str
+    attempt: int
+    fault: str
+    error: str
+    wait: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEscalated:
+    """The next tier is asked, `to`: an offer broke its contract, or the reply of `model` was not sure enough."""
+
+    kind: ClassVar[str] = "model.escalated"
+    at: str
+    agent: str
+    model: str
+    to: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelDegraded:
+    """A cheaper model is asked, `to`, instead of `model`, because of a budget."""
+
+    kind: ClassVar[str] = "model.degraded"
+    at: str
+    agent: str
+    model: str
+    to: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFellBack:
+    """Another model is asked, `to`, because `model` could not be had."""
+
+    kind: ClassVar[str] = "model.fell_back"
+    at: str
+    agent: str
+    model: str
+    to: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCached:
+    """An earlier reply to the very same request was taken from the response cache; no model was called.
+
+    `cost` is what that reply had used when it was made, and `run` the run that made it.
+    """
+
+    kind: ClassVar[str] = "model.cached"
+    at: str
+    agent: str
+    model: str
+    run: str
+    cost: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSaved:
+    """What was saved at a model call, `how`: by `tier`, `degrade`, `cache`, `prompt_cache` or `trim`.
+
+    `usd` is below zero where it cost more, and empty where nobody knows; `basis` says how it was reckoned.
+    """
+
+    kind: ClassVar[str] = "model.saved"
+    at: str
+    agent: str
+    model: str
+    how: str
+    usd: str
+    tokens: int
+    basis: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,12 +482,16 @@ class EffectDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectRefused:
-    """A tool refused for a business reason; nothing was done."""
+    """A tool refused for a business reason, or was not called at all; nothing was done.
+
+    `passing`: its integration was not there, or had no place; another time it may be.
+    """
 
     kind: ClassVar[str] = "effect.refused"
     effect: str
     tool: str
     reason: str
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,6 +512,41 @@ class EffectReused:
     kind: ClassVar[str] = "effect.reused"
     effect: str
     tool: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectRetried:
+    """A call of a tool failed for a passing reason; it is made again after `wait` seconds, as the same effect.
+
+    `part` is empty for the tool's own function, else `facts`, `probe` or `undo`; `attempt` counts from 1, `fault` is
+    the kind of failure, `error` its text.
+    """
+
+    kind: ClassVar[str] = "effect.retried"
+    effect: str
+    tool: str
+    attempt: int
+    fault: str
+    error: str
+    wait: float
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitMoved:
+    """A call of this run moved a breaker of its process: `closed`, `open`, or `half_open` for the one let through.
+
+    `of` is what is called, `failures` how many there were in a row, `last` the kind of the latest.
+    """
+
+    kind: ClassVar[str] = "circuit.moved"
+    at: str
+    agent: str
+    of: str
+    before: str
+    after: str
+    failures: int
+    last: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -381,6 +590,24 @@ class PayloadsErased:
 
     kind: ClassVar[str] = "payloads.erased"
     payloads: int
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadRetried:
+    """Somebody (`by`) has a run gone on with that had stopped (`status`). Durable before it goes on."""
+
+    kind: ClassVar[str] = "dead.retried"
+    by: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadDropped:
+    """Somebody (`by`) will not have a run gone on with that had stopped, and says why: no dead letter any more."""
+
+    kind: ClassVar[str] = "dead.dropped"
     by: str
     reason: str
 
@@ -460,17 +687,28 @@ Record = (
     | RunEnded
     | AgentStarted
     | AgentEnded
+    | AgentFailed
     | HandoffAsked
     | ContractPassed
     | SharedWritten
     | SharedRefused
     | ContractViolated
+    | BudgetCharged
+    | BudgetRaised
+    | PriceGiven
+    | RunDrained
     | ModelReserved
     | ModelSettled
     | ModelFailed
     | ModelRefused
     | ReplyKept
     | ReplyReused
+    | ModelRetried
+    | ModelEscalated
+    | ModelDegraded
+    | ModelFellBack
+    | ModelCached
+    | ModelSaved
     | CallJudged
     | ReviewAsked
     | ReviewAnswered
@@ -479,6 +717,8 @@ Record = (
     | EffectRefused
     | EffectFailed
     | EffectReused
+    | EffectRetried
+    | CircuitMoved
     | UndoIntended
     | UndoDone
     | UndoFailed
@@ -488,6 +728,8 @@ Record = (
     | RecordRefused
     | RecordReleased
     | PayloadsErased
+    | DeadRetried
+    | DeadDropped
 )
 
 RECORDS: Mapping[str, type[Record]] = {cls.kind: cls for cls in Record.__args__}

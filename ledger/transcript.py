@@ -12,21 +12,35 @@ import orjson
 from .entry import Entry
 from .records import (
     AgentEnded,
+    AgentFailed,
     AgentStarted,
+    BudgetCharged,
+    BudgetRaised,
     CallJudged,
+    CircuitMoved,
     ContractPassed,
     ContractViolated,
+    DeadDropped,
+    DeadRetried,
     EffectDone,
     EffectFailed,
     EffectIntended,
     EffectRefused,
+    EffectRetried,
     EffectReused,
     HandoffAsked,
+    ModelCached,
+    ModelDegraded,
+    ModelEscalated,
     ModelFailed,
+    ModelFellBack,
     ModelRefused,
     ModelReserved,
+    ModelRetried,
+    ModelSaved,
     ModelSettled,
     PayloadsErased,
+    PriceGiven,
     RecordClaimed,
     RecordRead,
     RecordRefused,
@@ -36,6 +50,7 @@ from .records import (
     ReplyReused,
     ReviewAnswered,
     ReviewAsked,
+    RunDrained,
     RunEnded,
     RunResumed,
     RunStarted,
@@ -109,6 +124,9 @@ class _Teller:
                 return 1, "agent", f"agent {r.agent}", [("behaviour", r.digest[:12])]
             case AgentEnded() as r:
                 return 1, "quiet", f"{r.agent} offers to {r.target}", [("offer", self._content(r.offer))]
+            case AgentFailed() as r:
+                then = r.then.replace("_", " ") + (f": {r.instead}" if r.instead else "")
+                return 1, "bad", f"{r.agent} failed: {r.why}", [("error", r.reason), ("then", then)]
             case HandoffAsked() as r:
                 return 2, "agent", f"asks to hand over to {r.target}", []
             case ContractPassed() as r:
@@ -124,6 +142,12 @@ class _Teller:
                 return 2, "bad", f"write refused: {why}", [("then", r.then)]
             case ModelReserved() | ModelSettled() | ModelFailed() | ModelRefused() as record:
                 return self._model(record)
+            case BudgetCharged() | BudgetRaised() | PriceGiven() | RunDrained() as record:
+                return _budget(record)
+            case ModelEscalated() | ModelDegraded() | ModelFellBack() | ModelRetried() as record:
+                return _chosen(record)
+            case ModelCached() | ModelSaved() as record:
+                return _spared(record)
             case ReplyKept():
                 return 2, "quiet", "reply kept", []
             case ReplyReused():
@@ -143,10 +167,16 @@ class _Teller:
                 return 2, tone, f"{r.reviewer}: {r.decision}", [("reason", r.reason), *edited]
             case EffectIntended() | EffectDone() | EffectRefused() | EffectFailed() | EffectReused() as record:
                 return self._effect(record)
+            case EffectRetried() | CircuitMoved() as record:
+                return _contained(record)
             case UndoIntended() | UndoDone() | UndoFailed() as record:
                 return self._undo(record)
             case RecordRead() | RecordClaimed() | RecordSettled() | RecordRefused() | RecordReleased() as record:
                 return _shared(record)
+            case DeadRetried() as r:
+                return 0, "run", f"{r.by} has it gone on with", [("it was", r.status)]
+            case DeadDropped() as r:
+                return 0, "run", f"{r.by} dropped it", [("reason", r.reason)]
             case PayloadsErased() as r:
                 title = f"{r.payloads} payload{'' if r.payloads == 1 else 's'} erased by {r.by}"
                 return 0, "run", title, [("reason", r.reason)]
@@ -170,7 +200,8 @@ class _Teller:
             case RunEnded() as r:
                 tone: Tone = "good" if r.status == "completed" else "bad"
                 spent = [("response", self._content(r.response)), ("reason", r.reason), ("spent", amounts(r.spent))]
-                return 0, tone, f"run {r.status}", spent
+                marks = "; ".join(f"{kind} of {agent}: {why}" for kind, agent, why in r.marks)
+                return 0, tone, f"run {r.status}", [*spent, ("marks", marks)]
 
     def _crossing(self, r: ContractPassed) -> list[tuple[str, str]]:
         withheld = [f"{name} ({rule})" for name, rule in r.withheld]
@@ -195,7 +226,11 @@ class _Teller:
                     2,
                     "model",
                     f"model {r.model}: {amounts(r.used)}",
-                    [("price", r.price), ("took", _took(r.seconds))],
+                    [
+                        ("price", r.price),
+                        ("took", _took(r.seconds)),
+                        ("above its reservation", amounts(r.excess)),
+                    ],
                 )
             case ModelFailed() as r:
                 return 2, "bad", f"model {r.model} failed", [("error", r.error), ("counted", amounts(r.used))]
@@ -242,6 +277,44 @@ class _Teller:
                 return 0, "bad", f"{r.by}: {r.tool} not undone, {known}", [*effect, ("error", r.error)]
 
 
+def _chosen(record: ModelEscalated | ModelDegraded | ModelFellBack | ModelRetried) -> _Told:
+    match record:
+        case ModelEscalated() as r:
+            return 2, "model", f"the next tier is asked, {r.to} after {r.model}", [("reason", r.reason)]
+        case ModelDegraded() as r:
+            return 2, "bad", f"a cheaper model is asked, {r.to} for {r.model}", [("reason", r.reason)]
+        case ModelFellBack() as r:
+            return 2, "bad", f"another model is asked, {r.to} for {r.model}", [("reason", r.reason)]
+        case ModelRetried() as r:
+            title = f"model {r.model}: try {r.attempt} failed ({r.fault}), again after {_took(r.wait)}"
+            return 2, "bad", title, [("error", r.error)]
+
+
+def _spared(record: ModelCached | ModelSaved) -> _Told:
+    match record:
+        case ModelCached() as r:
+            facts = [("it had used", amounts(r.cost)), ("in run", r.run)]
+            return 2, "good", f"cached reply of {r.model}, the model was not asked", facts
+        case ModelSaved() as r:
+            dollars = f"${r.usd}" if r.usd else "an unknown amount"
+            return 2, "quiet", f"saved by {r.how.replace('_', ' ')}: {dollars}, {r.tokens} tokens", [("basis", r.basis)]
+
+
+def _contained(record: EffectRetried | CircuitMoved) -> _Told:
+    match record:
+        case EffectRetried() as r:
+            name = f"{r.tool} ({r.part})" if r.part else r.tool
+            facts = [("error", r.error), ("again in", _took(r.wait))]
+            return 2, "bad", f"{name}: try {r.attempt} failed ({r.fault}), there will be another", facts
+        case CircuitMoved() as r:
+            titles = {
+                "open": f"{r.of} failed {r.failures} times in a row: it is not called for a while",
+                "half_open": f"{r.of} is called once, to see whether it answers",
+                "closed": f"{r.of} answers again",
+            }
+            return 2, "good" if r.after == "closed" else "bad", titles[r.after], [("latest failure", r.last)]
+
+
 def _shared(record: RecordRead | RecordClaimed | RecordSettled | RecordRefused | RecordReleased) -> _Told:
     match record:
         case RecordRead() as r:
@@ -256,6 +329,20 @@ def _shared(record: RecordRead | RecordClaimed | RecordSettled | RecordRefused |
             return 2, "bad", f"{r.tool}: {r.record} was not free", [("error", r.error), ("reason", r.reason)]
         case RecordReleased() as r:
             return 2, "review", f"{r.by}: {r.record} cleared, whatever became of the effect", [("record", r.alias)]
+
+
+def _budget(record: BudgetCharged | BudgetRaised | PriceGiven | RunDrained) -> _Told:
+    match record:
+        case BudgetCharged() as r:
+            return 2, "quiet", f"{'used' if r.settled else 'reserved'}: {amounts(r.amounts)}", [("by run", r.run)]
+        case BudgetRaised() as r:
+            return 0, "review", f"{r.by} adds {amounts(r.amounts)} to the budget of {r.scope}", []
+        case PriceGiven() as r:
+            told = f"{r.by}: {r.model} costs ${r.input_per_million} in, ${r.output_per_million} out, per million tokens"
+            return 0, "review", told, []
+        case RunDrained() as r:
+            spent = [("reason", r.reason), ("spent", amounts(r.spent))]
+            return 0, "bad", "run drained: stopped at a checkpoint, it can be gone on with", spent
 
 
 def _where_from(label: Sequence[str]) -> str:
@@ -273,7 +360,10 @@ def amounts(found: Mapping[str, Any]) -> str:
     parts = [f"${found['usd']}"] if found.get("usd") else []
     if found.get("input_tokens") or found.get("output_tokens"):
         parts.append(f"{found.get('input_tokens', 0)} tokens in, {found.get('output_tokens', 0)} out")
-    counts = (("model_calls", "model call"), ("tool_calls", "tool call"), ("handoffs", "handoff"))
+    counts = (
+        *(("model_calls", "model call"), ("tool_calls", "tool call"), ("handoffs", "handoff"), ("steps", "step")),
+        *(("asks", "question"), ("unpriced_calls", "call of unknown price")),
+    )
     parts += [f"{found[k]} {name}{'s' if found[k] != 1 else ''}" for k, name in counts if found.get(k)]
     return ", ".join(parts)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, TypeVar, assert_never
@@ -19,8 +17,10 @@ from ..contracts.errors import LedgerCorrupt, RecordBusy
 from ..contracts.review import ReviewAnswer, ReviewRequest
 from ..ledger.shared import TURNS, shared_of
 from . import signing
-from .function import CONTEXT, Reading, as_json
+from .containing import Calling
+from .function import CONTEXT, Reading
 from .gate import gate
+from .reserving import written, written_blocking
 from .run import Run, ToolContext
 from .steps import AskPerson, Call, Counted, Execute, Load, Look, LookUp, Note, Probe, Step, Take, Write
 
@@ -35,6 +35,7 @@ class Functions:
     facts: Callable[..., Any] | None = None
     probe: Callable[..., Any] | None = None
     compensate: Callable[..., Any] | None = None
+    transient: tuple[type[Exception], ...] = ()
 
 
 @lru_cache(maxsize=1024)
@@ -79,22 +80,19 @@ def _loaded(call: Call, digest: str) -> Any:
     return orjson.loads(body)
 
 
-def _plain(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    """A plain function's result. A StopIteration cannot be raised into a future: whoever waits would wait for ever."""
-    try:
-        return function(**arguments)
-    except StopIteration as error:
-        raise RuntimeError("it raised StopIteration") from error
-
-
-async def called(function: Callable[..., Any], arguments: Mapping[str, Any], seconds: float) -> Any:
-    """Call a function, async or not, for so many seconds at most. Raises TimeoutError."""
-    if inspect.iscoroutinefunction(function):
-        made = function(**arguments)
-    else:
-        made = asyncio.to_thread(_plain, function, arguments)
-    async with asyncio.timeout(seconds):
-        return await made
+def _calling(
+    call: Call, functions: Functions, step: Execute | LookUp | Probe, *, intended: bool
+) -> tuple[Calling, Callable[..., Any]]:
+    """The call that a step asks for, and the function that it is of. `intended`: it was, before the gate began."""
+    match step:
+        case Execute(again=again):
+            return Calling(call=call, transient=functions.transient, again=again or intended), functions.main
+        case LookUp():
+            assert functions.facts is not None
+            return Calling(call=call, part="facts", transient=functions.transient), functions.facts
+        case Probe():
+            assert functions.probe is not None
+            return Calling(call=call, part="probe", transient=functions.transient), functions.probe
 
 
 async def on_ledger(run: Run, step: Note | Write | Look | Counted | Take) -> Any:
@@ -102,8 +100,8 @@ async def on_ledger(run: Run, step: Note | Write | Look | Counted | Take) -> Any
     match step:
         case Note(drafts=drafts):
             return run.note(*drafts)
-        case Write(drafts=drafts):
-            return await run.write(*drafts)
+        case Write(drafts=drafts, shared=shared):
+            return await (written(run, *drafts) if shared else run.write(*drafts))
         case Look(record=record):
             return await asyncio.to_thread(shared_of(run.ledger).look, record)
         case Counted(key=key, since=since):
@@ -115,27 +113,22 @@ async def on_ledger(run: Run, step: Note | Write | Look | Counted | Take) -> Any
 async def drive(call: Call, functions: Functions) -> Any:
     """Pass a call through the gate, in an event loop. Raises what `gate` raises, and GraphInterrupt for an Ask."""
     steps, ctx = gate(call), ToolContext(call.activation, call.at)
+    intended = f"intent:{call.at}" in call.activation.run.journal
 
-    async def calling(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
-        return await called(function, arguments_for(function, call.reading, given, ctx), call.spec.timeout)
+    async def calling(step: Execute | LookUp | Probe) -> Any:
+        made, function = _calling(call, functions, step, intended=intended)
+        return await made.made(function, arguments_for(function, call.reading, step.arguments, ctx))
 
     async def do(step: Step) -> Any:
         match step:
             case Note() | Write() | Look() | Counted() | Take():
                 return await on_ledger(call.activation.run, step)
-            case LookUp(arguments=given):
-                assert functions.facts is not None
-                return as_json(await calling(functions.facts, given))
+            case Execute() | LookUp() | Probe():
+                return await calling(step)
             case Load(digest=digest):
                 return await asyncio.to_thread(_loaded, call, digest)
             case AskPerson(request=request):
                 return _asked(request)
-            case Execute(arguments=given):
-                return as_json(await calling(functions.main, given))
-            case Probe(arguments=given):
-                assert functions.probe is not None
-                found = await calling(functions.probe, given)
-                return None if found is None else as_json(found)
             case _:
                 assert_never(step)
 
@@ -170,27 +163,22 @@ async def stepped(steps: Any, do: Callable[[Any], Any]) -> Any:
 def drive_blocking(call: Call, functions: Functions) -> Any:
     """`drive` for code outside an event loop. An async tool gets an event loop of its own, in a thread."""
     steps, ctx = gate(call), ToolContext(call.activation, call.at)
+    intended = f"intent:{call.at}" in call.activation.run.journal
 
-    def calling(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
-        arguments = arguments_for(function, call.reading, given, ctx)
-
-        def work() -> Any:
-            made = function(**arguments)
-            return asyncio.run(made) if inspect.iscoroutine(made) else made
-
-        # A pool per call, not waited for: a function that hangs past its timeout must not hold its caller.
-        pool = ThreadPoolExecutor(1, thread_name_prefix="edgewright-tool")
-        try:
-            return pool.submit(partial(copy_context().run, work)).result(call.spec.timeout)
-        finally:
-            pool.shutdown(wait=False)
+    def calling(step: Execute | LookUp | Probe) -> Any:
+        made, function = _calling(call, functions, step, intended=intended)
+        return made.made_blocking(function, arguments_for(function, call.reading, step.arguments, ctx))
 
     def do(step: Step) -> Any:
         match step:
             case Note(drafts=drafts):
                 return call.activation.run.note(*drafts)
-            case Write(drafts=drafts):
-                return call.activation.run.write_blocking(*drafts)
+            case Write(drafts=drafts, shared=shared):
+                return (
+                    written_blocking(call.activation.run, *drafts)
+                    if shared
+                    else call.activation.run.write_blocking(*drafts)
+                )
             case Look(record=record):
                 return shared_of(call.activation.run.ledger).look(record)
             case Counted(key=key, since=since):
@@ -198,19 +186,12 @@ def drive_blocking(call: Call, functions: Functions) -> Any:
             case Take(drafts=drafts, record=record, wait=wait):
                 taking = partial(call.activation.run.write_blocking, *drafts)
                 return TURNS.take_blocking(record, taking, wait=wait, busy=RecordBusy)
-            case LookUp(arguments=given):
-                assert functions.facts is not None
-                return as_json(calling(functions.facts, given))
+            case Execute() | LookUp() | Probe():
+                return calling(step)
             case Load(digest=digest):
                 return _loaded(call, digest)
             case AskPerson(request=request):
                 return _asked(request)
-            case Execute(arguments=given):
-                return as_json(calling(functions.main, given))
-            case Probe(arguments=given):
-                assert functions.probe is not None
-                found = calling(functions.probe, given)
-                return None if found is None else as_json(found)
             case _:
                 assert_never(step)
 

@@ -17,7 +17,7 @@ from pydantic_core import to_jsonable_python
 
 from ..contracts.contract import faults_of
 from ..contracts.digest import digest_text
-from ..contracts.errors import ToolInvalid
+from ..contracts.errors import ResultInvalid, ToolInvalid
 from ..contracts.tool import Limit, SharedRecord
 
 CONTEXT, OUTCOME = "ctx", "outcome"
@@ -28,7 +28,11 @@ MAX_ARGUMENTS = 64 * 1024
 
 @dataclass(frozen=True)
 class Reading:
-    """A function as a tool: its arguments' model, whether it wants the context, whether it is async."""
+    """A function as a tool: its arguments' model, whether it wants the context, whether it is async.
+
+    `result` is a model with the one field `result`, of the type that the function says it returns; None where it says
+    nothing, `Any`, or what has no JSON Schema. `returns` is the JSON Schema of that type.
+    """
 
     name: str
     model: type[BaseModel]
@@ -37,6 +41,7 @@ class Reading:
     code: str
     names: tuple[str, ...]
     returns: Mapping[str, Any] | None = None
+    result: type[BaseModel] | None = None
 
     @cached_property
     def schema(self) -> dict[str, Any]:
@@ -70,6 +75,26 @@ class Reading:
         """Validated JSON arguments as the Python values that the function's annotations name."""
         value = self.model.__pydantic_validator__.validate_json(orjson.dumps(arguments), strict=True)
         return {name: getattr(value, name) for name in self.names if name in type(value).model_fields}
+
+    def returned(self, value: Any) -> Any:
+        """What the function returned, as JSON values, once it is known to be of the type that is declared.
+
+        What is one value in JSON is one here: an integer is a float, a tuple a list, a date its text. A text is no
+        number, nor true an integer. Fields that are not declared are let through.
+
+        Raises:
+            ResultInvalid: it is something else.
+            TypeError, ValueError: it is no JSON.
+        """
+        raw = orjson.dumps(to_jsonable_python(value))
+        if self.result is not None:
+            try:
+                self.result.__pydantic_validator__.validate_json(b'{"result":%b}' % raw, strict=True)
+            except ValidationError as error:
+                # The type's own instances are right even where their JSON differs from what they are made of.
+                if not self.result.__pydantic_validator__.isinstance_python({"result": value}, strict=True):
+                    raise ResultInvalid(tool=self.name, faults=list(faults_of(error))) from None
+        return orjson.loads(raw)
 
 
 def read_function(function: Callable[..., Any], name: str) -> Reading:
@@ -113,6 +138,7 @@ def read_function(function: Callable[..., Any], name: str) -> Reading:
         code=source_digest(function),
         names=tuple(fields),
         returns=_returns(hints.get("return")),
+        result=_result(hints.get("return")),
     )
 
 
@@ -137,6 +163,14 @@ def _returns(hint: Any) -> dict[str, Any] | None:
         return _schema_of(hint) if hint is not None else None
     except (PydanticUserError, RecursionError):
         return None
+
+
+def _result(hint: Any) -> type[BaseModel] | None:
+    """A model of what a function returns; None where there is nothing to hold it to."""
+    if hint is None or hint is Any or _returns(hint) is None:
+        return None
+    found: type[BaseModel] = create_model("Result", result=(_readable(hint), ...))
+    return found
 
 
 def check_helper(function: Callable[..., Any], tool: Reading, what: str, *, beside: Sequence[str] = ()) -> None:
@@ -167,6 +201,17 @@ def check_limits(limits: Mapping[str, Limit], tool: Reading) -> None:
         raise ToolInvalid(name=tool.name, faults=faults)
 
 
+def check_transient(transient: Sequence[Any], tool: Reading) -> None:
+    """Check that the errors that are declared to pass are classes of errors, and not simply all. Raises ToolInvalid."""
+    faults = [
+        f"transient error {cls!r} is no class of errors, or is all of them"
+        for cls in transient
+        if not (inspect.isclass(cls) and issubclass(cls, Exception)) or cls is Exception
+    ]
+    if faults:
+        raise ToolInvalid(name=tool.name, faults=faults)
+
+
 def _kinds(schema: Mapping[str, Any]) -> set[str]:
     return {str(schema.get("type", "?"))}
 
@@ -193,16 +238,20 @@ def check_record(record: SharedRecord, tool: Reading) -> None:
 
 
 def _schema_of(kind: Any) -> dict[str, Any]:
-    """JSON Schema of a TypedDict or model; Pydantic itself takes typing.TypedDict from Python 3.12 only."""
+    """JSON Schema of a TypedDict, a model, or any other type that has one."""
+    found: dict[str, Any] = TypeAdapter(_readable(kind)).json_schema()
+    return found
+
+
+def _readable(kind: Any) -> Any:
+    """A type as Pydantic reads it, which itself takes typing.TypedDict from Python 3.12 only."""
     if not typing.is_typeddict(kind):
-        found: dict[str, Any] = TypeAdapter(kind).json_schema()
-        return found
+        return kind
     required: frozenset[str] = kind.__required_keys__
     fields: dict[str, Any] = {
         name: (hint, ... if name in required else None) for name, hint in typing.get_type_hints(kind).items()
     }
-    model: type[BaseModel] = create_model(kind.__name__, **fields)
-    return model.model_json_schema()
+    return create_model(kind.__name__, **fields)
 
 
 def _not_finite(value: Any, path: str = "") -> list[str]:

@@ -72,7 +72,7 @@ def begun(
         record=state.record,
         by=_writer(call),
         seen=based.version if seen is None and based is not None else seen,
-        lease=spec.timeout + MARGIN_SECONDS,
+        lease=spec.containment.longest + MARGIN_SECONDS,
         keyed=spec.idempotency == "key",
     )
     held = RecordClaimed(effect=call.at, agent=agent, tool=spec.name, record=named.kind)

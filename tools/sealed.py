@@ -10,39 +10,37 @@ itself, a pickle is its import path, a subclass is refused. The check stands in 
 
 import inspect
 import re
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, NoReturn, TypeVar, overload
 from weakref import WeakKeyDictionary
 
-import orjson
-from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool
-from langgraph.config import get_config
 
-from ..contracts.errors import (
-    CallDenied,
-    CallRejected,
-    RecordRefusal,
-    ToolFailed,
-    ToolInvalid,
-    ToolOutsideRun,
-    ToolRefusal,
-)
+from ..contracts.containment import Breaker, Bulkhead, Off, Retry
+from ..contracts.errors import ToolInvalid, ToolOutsideRun
 from ..contracts.labels import Sensitivity
 from ..contracts.tool import FIX_TOOLS, Effect, Idempotency, Limit, Role, SharedRecord, ToolSpec, Trust
+from .answering import TOLD, keywords, namespace, said_before, shown, told_of
 from .drive import Functions, drive, drive_blocking
 from .foreign.declarations import Declaration
 from .foreign.schema import named
-from .function import OUTCOME, Reading, check_helper, check_limits, check_record, read_facts, read_function
-from .position import NS
-from .run import Run, active
+from .function import (
+    OUTCOME,
+    Reading,
+    check_helper,
+    check_limits,
+    check_record,
+    check_transient,
+    read_facts,
+    read_function,
+)
+from .run import active
 from .steps import Call
 from .tracing import annotate
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
-_TOLD = (CallDenied, CallRejected, RecordRefusal, ToolRefusal, ToolFailed)
 _CALL_ID: ContextVar[str | None] = ContextVar("edgewright_call_id", default=None)
 
 
@@ -135,9 +133,11 @@ class SealedTool(BaseTool):
             raise ToolOutsideRun(tool=self.name)
         # Used up: a call that this tool's own function makes by `_run` must not pass for this call.
         _CALL_ID.set(None)
-        ns = _namespace() or activation.ns
+        ns = namespace() or activation.ns
         run = activation.run
-        at = run.positions.call(ns, call_id, lambda path, taken: _said_before(run, sealed, path, taken, given))
+        at = run.positions.call(
+            ns, call_id, lambda path, taken: said_before(run, sealed.spec.name, sealed.reading, path, taken, given)
+        )
         call = Call(
             activation=activation,
             spec=sealed.spec,
@@ -152,20 +152,20 @@ class SealedTool(BaseTool):
     # own, and the gate would not see it.
 
     def _run(self, /, *args: Any, **kwargs: Any) -> Any:
-        call, functions, call_id = self._call(_named(self.name, args, kwargs))
+        call, functions, call_id = self._call(keywords(self.name, args, kwargs))
         try:
-            return _shown(drive_blocking(call, functions))
-        except _TOLD as error:
-            return _told(error, self.name, call_id)
+            return shown(drive_blocking(call, functions))
+        except TOLD as error:
+            return told_of(error, self.name, call_id)
         finally:
             _traced(call)
 
     async def _arun(self, /, *args: Any, **kwargs: Any) -> Any:
-        call, functions, call_id = self._call(_named(self.name, args, kwargs))
+        call, functions, call_id = self._call(keywords(self.name, args, kwargs))
         try:
-            return _shown(await drive(call, functions))
-        except _TOLD as error:
-            return _told(error, self.name, call_id)
+            return shown(await drive(call, functions))
+        except TOLD as error:
+            return told_of(error, self.name, call_id)
         finally:
             _traced(call)
 
@@ -192,50 +192,9 @@ class SealedTool(BaseTool):
             _CALL_ID.reset(token)
 
 
-def _said_before(run: Run, sealed: _Sealed, path: str, taken: Container[str], given: Mapping[str, Any]) -> list[str]:
-    """Where code at this path called the same tool with the same arguments before, on record."""
-    judged = list(run.own.get(path, ()))
-    before = [r for r in judged if r.at not in taken and r.tool == sealed.spec.name]
-    if not before:
-        return []
-    arguments, faults = sealed.reading.validated(given)
-    try:
-        ref = run.knows.kept(dict(given) if faults else arguments)[0]
-    except TypeError:
-        return []
-    return [r.at for r in before if r.arguments == ref]
-
-
 def _traced(call: Call) -> None:
     if (verdict := call.activation.run.verdicts.get(call.at)) is not None:
         annotate(verdict, trace=True)
-
-
-def _named(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    if args:
-        raise ToolInvalid(name=name, faults=["it takes named arguments only"])
-    return dict(kwargs)
-
-
-def _namespace() -> str | None:
-    try:
-        metadata = get_config().get("metadata") or {}
-    except RuntimeError:  # outside a LangGraph node
-        return None
-    found = metadata.get(NS)
-    return found if isinstance(found, str) else None
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
-
-
-def _told(error: Exception, name: str, call_id: str | None) -> ToolMessage:
-    """What a model is told of a refusal. Code that called by itself, without a model, gets the error."""
-    if call_id is None:
-        raise error
-    text = f"Refused: {error}" if isinstance(error, ToolRefusal) else str(error)
-    return ToolMessage(content=text, name=name, tool_call_id=call_id, status="error")
 
 
 def _imported(module: str, qualname: str) -> Any:
@@ -259,6 +218,7 @@ def seal(
     probe: Callable[..., Any] | None = None,
     compensate: Callable[..., Any] | None = None,
     record: str | SharedRecord | None = None,
+    transient: tuple[type[Exception], ...] = (),
 ) -> SealedTool:
     """Make a governed tool of a function and what was read of its arguments: `@tool`, and tools of other origin.
 
@@ -267,7 +227,7 @@ def seal(
         main: called with the arguments that it names, or with all where it takes `**`; keep no other way to it.
         description: what a model reads of it, unless the declaration has a description.
         declaration: what it is to policy.
-        facts, probe, compensate, record: as in `tool`.
+        facts, probe, compensate, record, transient: as in `tool`.
 
     Raises:
         ToolInvalid: with every fault.
@@ -291,6 +251,7 @@ def seal(
     if compensate is not None:
         check_helper(compensate, reading, "compensate", beside=(OUTCOME,))
     check_limits(declaration.limits, reading)
+    check_transient(transient, reading)
     spec = ToolSpec(
         name=reading.name,
         description=told,
@@ -309,8 +270,16 @@ def seal(
         compensates=compensate is not None,
         code=reading.code,
         record=shared,
+        each=declaration.each,
+        idle=declaration.idle,
+        retry=declaration.retry,
+        breaker=declaration.breaker,
+        bulkhead=declaration.bulkhead,
+        transient=tuple(f"{cls.__module__}.{cls.__qualname__}" for cls in transient),
     )
-    functions = Functions(main=named(main, reading.names), facts=facts, probe=probe, compensate=compensate)
+    functions = Functions(
+        main=named(main, reading.names), facts=facts, probe=probe, compensate=compensate, transient=transient
+    )
     handle = SealedTool(name=spec.name, description=spec.description, args_schema=reading.schema)
     _SEALED[handle] = _Sealed(spec, reading, functions)
     return handle
@@ -332,8 +301,14 @@ def tool(
     probe: Callable[..., Any] | None = None,
     compensate: Callable[..., Any] | None = None,
     timeout: float = ...,
+    each: float | None = None,
+    idle: float | None = None,
     limits: Mapping[str, Limit] | None = None,
     record: str | SharedRecord | None = ...,
+    retry: Retry | Off | None = None,
+    breaker: Breaker | Off | None = None,
+    bulkhead: Bulkhead | Off | None = None,
+    transient: tuple[type[Exception], ...] = (),
 ) -> Callable[[Callable[..., Any]], SealedTool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -350,8 +325,14 @@ def tool(
     probe: Callable[..., Any] | None = None,
     compensate: Callable[..., Any] | None = None,
     timeout: float = 30.0,
+    each: float | None = None,
+    idle: float | None = None,
     limits: Mapping[str, Limit] | None = None,
     record: str | SharedRecord | None = None,
+    retry: Retry | Off | None = None,
+    breaker: Breaker | Off | None = None,
+    bulkhead: Bulkhead | Off | None = None,
+    transient: tuple[type[Exception], ...] = (),
 ) -> Any:
     """Declare a governed tool over a function. What is not declared has the most dangerous value.
 
@@ -369,6 +350,11 @@ def tool(
         record: the shared record that a call reads or changes: the argument that holds its id, which then is the kind
             too, or a `SharedRecord`. Two runs that change one record are served in line, and a run that changes what
             it read in an older version is told so (RecordConflict) instead of writing over the newer one.
+        timeout: seconds for the whole call with all its tries; waiting for a place is not counted.
+        each, idle: seconds for one try, and between two signs of life (`alive()`) of it.
+        retry, breaker, bulkhead: None is the default, "off" is without one. By default what may be repeated, a read
+            or what has an idempotency, is tried twice where it failed for a passing reason; the rest never is.
+        transient: errors that the function raises when what it calls cannot serve now.
 
     See `edgewright.contracts.tool.ToolSpec` for the rest.
 
@@ -389,12 +375,18 @@ def tool(
                 roles=roles or {},
                 idempotency=idempotency,
                 timeout=timeout,
+                each=each,
+                idle=idle,
                 limits=limits or {},
+                retry=retry,
+                breaker=breaker,
+                bulkhead=bulkhead,
             ),
             facts=facts,
             probe=probe,
             compensate=compensate,
             record=record,
+            transient=transient,
         )
 
     return declare(function) if function is not None else declare

@@ -23,9 +23,10 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """Write records and wait until they are durable."""
+    """Write records and wait until they are durable. `shared`: what they count is of budgets that runs share."""
 
     drafts: tuple[Draft, ...]
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +68,13 @@ class AskPerson:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execute:
-    """Call the tool's function. Answered with what it returned, as JSON."""
+    """Call the tool's function. Answered with what it returned, as JSON.
+
+    `again`: it was intended before, so that it may have happened whatever this call comes to.
+    """
 
     arguments: Mapping[str, Any]
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from edgewright.contracts.agent import AgentSpec
 from edgewright.contracts.budget import Budget
+from edgewright.contracts.containment import Bulkhead
 from edgewright.contracts.contract import Contract
 from edgewright.contracts.edge import Edge, OnViolation
 from edgewright.contracts.review import AskingRule, ReviewAnswer, ReviewRequest, binding_of
@@ -59,6 +60,12 @@ CHANGED: dict[str, Any] = {
     "has_probe": True,
     "code": "c",
     "record": SharedRecord("customer", by="c"),
+    "each": 1.5,
+    "idle": 1.5,
+    "retry": "off",
+    "breaker": "off",
+    "bulkhead": Bulkhead(),
+    "transient": ("builtins.KeyError",),
 }
 
 

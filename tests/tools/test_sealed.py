@@ -327,7 +327,7 @@ async def test_a_background_task_of_the_run_is_judged() -> None:
 
 
 async def test_a_retry_of_a_call_by_code_is_a_call_of_its_own() -> None:
-    @tool(effect="read")
+    @tool(effect="read", retry="off")
     def flaky() -> str:
         """Fail at first."""
         done.append(1)

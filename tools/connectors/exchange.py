@@ -13,7 +13,7 @@ import socket
 import ssl
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ import httpx
 from ...contracts.digest import digest_text
 from ...contracts.errors import HttpFailed, ToolRefusal, UrlRefused
 from ...contracts.redaction import Redactor
+from ..containment.kinds import asked_by, kind_of, kind_of_status, of_kind
 from .body import Body, charset_of, unpacker
 from .hosts import Address, Network, Url, address_fault, is_address, is_allowed, is_private, joined, shown
 
@@ -100,7 +101,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back; `note` says what is missing from `text`, `location` where it redirects to."""
+    """What came back; `note` says what is missing from `text`, `location` where it redirects to.
+
+    `retry_after` are the seconds that callers are asked to wait, where the server says so.
+    """
 
     url: Url
     status: int
@@ -109,6 +113,7 @@ class Answer:
     cut: bool = False
     note: str = ""
     location: str = ""
+    retry_after: float | None = None
 
 
 class _Progress:
@@ -141,15 +146,17 @@ async def exchange(reach: Reach, request: Request) -> Answer:
     except (httpx.HTTPError, OSError) as error:
         # Not chained: what libraries say may hold what must not be told, and paths of this machine.
         fault = _words(reach, error)
+        kind = kind_of(error)
         if not progress.sent:
-            raise ToolRefusal(f"nothing was sent to {url.shown}: {fault}") from None
-        raise HttpFailed(method=method, url=url.shown, fault=fault) from None
+            raise of_kind(ToolRefusal(f"nothing was sent to {url.shown}: {fault}"), kind) from None
+        raise of_kind(HttpFailed(method=method, url=url.shown, fault=fault), kind) from None
     if answer.status < 400:
         return answer
     fault = f"the server answered {answer.status}: {_excerpt(answer)}"
+    kind, after = kind_of_status(answer.status) or "other", answer.retry_after
     if request.changes and answer.status in reach.refusals:
-        raise ToolRefusal(f"{method} {url.shown}: {fault}")
-    raise HttpFailed(method=method, url=url.shown, fault=fault)
+        raise of_kind(ToolRefusal(f"{method} {url.shown}: {fault}"), kind, after)
+    raise of_kind(HttpFailed(method=method, url=url.shown, fault=fault), kind, after)
 
 
 def _words(reach: Reach, error: Exception) -> str:
@@ -255,7 +262,8 @@ async def _sent(
         async with asyncio.timeout_at(deadline):
             response = await transport.handle_async_request(wire)
         try:
-            return await _answer(reach, request, url, response, deadline)
+            answer = await _answer(reach, request, url, response, deadline)
+            return replace(answer, retry_after=asked_by(response.headers))
         finally:
             await response.aclose()
 

@@ -21,6 +21,7 @@ import httpx
 import orjson
 from pydantic import SecretStr
 
+from ...contracts.containment import Off
 from ...contracts.digest import digest
 from ...contracts.errors import ToolInvalid, ToolRefusal
 from ...contracts.labels import Sensitivity
@@ -180,6 +181,7 @@ class Http:
             sink=True,
             roles={"url": "target"},
             timeout=self.timeout + GRACE,
+            breaker=self._breaker,
         )
         return self._sealed("get", get, "Fetch a URL; returns what it answers as text.", declared)
 
@@ -200,9 +202,15 @@ class Http:
             roles={"method": "scalar", "url": "target", "body": "content"},
             idempotency="key" if self.idempotency_header else "none",
             timeout=self.timeout + GRACE,
+            breaker=self._breaker,
         )
         words = f"Send a request that may change something; its body, if any, is {self.body_type}."
         return self._sealed("send", send, words, declared)
+
+    @property
+    def _breaker(self) -> Off | None:
+        """Without one where several hosts may be called: that one is dead says nothing about the others."""
+        return None if len(self.hosts) == 1 and "*" not in self.hosts[0] else "off"
 
     def _sealed(self, suffix: str, main: Callable[..., Any], words: str, declaration: Declaration) -> SealedTool:
         def destination(url: str) -> Destination:

@@ -21,8 +21,9 @@ from typing import Annotated, Any
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
+from ...contracts.containment import Breaker, Bulkhead, Off, Retry, Timeouts
 from ...contracts.contract import faults_of
-from ...contracts.errors import DeclarationsInvalid
+from ...contracts.errors import ContainmentInvalid, DeclarationsInvalid
 from ...contracts.labels import Sensitivity
 from ...contracts.names import folded
 from ...contracts.tool import Effect, Idempotency, Limit, Role, Trust
@@ -34,6 +35,7 @@ class Declaration:
 
     Attributes:
         effect, output, sensitivity, sink, roles, idempotency, timeout, limits: as in `ToolSpec`.
+        each, idle, retry, breaker, bulkhead: as in `ToolSpec` too.
         description: what a model reads of it, in place of what the tool says of itself.
         pin: `sha256:` and the digest of the definition that a person has reviewed; a tool whose definition comes over
             a wire is not callable without it.
@@ -49,13 +51,29 @@ class Declaration:
     limits: Mapping[str, Limit] = field(default_factory=dict)
     description: str = ""
     pin: Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")] = ""
+    each: float | None = None
+    idle: float | None = None
+    retry: Retry | Off | None = None
+    breaker: Breaker | Off | None = None
+    bulkhead: Bulkhead | Off | None = None
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """How long a call may take. Raises ContainmentInvalid."""
+        return Timeouts(total=self.timeout, each=self.each, idle=self.idle)
 
     def faults(self) -> list[str]:
         """What is wrong with it, whatever the tool; the type checker sees most of it, a file is not type-checked."""
         try:
-            return _read(orjson.dumps(self, default=_mapping))[1]
+            faults = _read(orjson.dumps(self, default=_mapping))[1]
         except TypeError as error:
             return [f"is not plain data: {error}"]
+        if isinstance(self.retry, Retry) and self.effect != "read" and self.idempotency == "none":
+            faults.append(
+                "retry: it changes the world and has no idempotency, so it is never tried again; declare "
+                "idempotency='key' or 'natural' if repeating it does nothing more"
+            )
+        return faults
 
 
 _ADAPTER = TypeAdapter(Declaration)
@@ -122,6 +140,10 @@ def _mapping(value: Any) -> dict[Any, Any]:
 
 def _read(raw: bytes) -> tuple[Declaration | None, list[str]]:
     try:
-        return _ADAPTER.validate_json(raw, strict=True, extra="forbid"), []
+        found = _ADAPTER.validate_json(raw, strict=True, extra="forbid")
+        _ = found.timeouts
     except ValidationError as error:
         return None, list(faults_of(error))
+    except ContainmentInvalid as error:
+        return None, [f"{error.name.lower()}: {fault}" for fault in error.faults]
+    return found, []

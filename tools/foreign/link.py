@@ -24,6 +24,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import TypeAdapter, ValidationError
 
 from ...contracts.errors import ServerFailed
+from ..containment.kinds import of_kind
 from .process import GRACE, Lost, Streams
 from .wire import Listing
 
@@ -102,8 +103,9 @@ class Connection:
         except MCPError as error:
             if error.code == types.CONNECTION_CLOSED:
                 self.lose("its connection was closed")
-                raise ServerFailed(server=self.server, fault=self.why) from None
-            raise ServerFailed(server=self.server, fault=f"answered with an error: {error.message[:2000]}") from None
+                raise of_kind(ServerFailed(server=self.server, fault=self.why), "connection") from None
+            fault = f"answered with an error: {error.message[:2000]}"
+            raise of_kind(ServerFailed(server=self.server, fault=fault), "refused") from None
         except ValidationError:
             raise ServerFailed(server=self.server, fault="its answer is not as the protocol has it") from None
         self.answered = True

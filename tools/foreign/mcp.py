@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...contracts.errors import ServerFailed, ServerUnreachable, ToolInvalid, ToolQuarantined
+from ..containment.kinds import of_kind
 from ..run import ToolContext
 from ..sealed import SealedTool, seal
 from .declarations import Declaration, load_declarations
@@ -261,4 +262,5 @@ class Mcp:
             async with asyncio.timeout(within):
                 return await connection.request(call_request(name, arguments, {EFFECT: key} if key else None))
         except TimeoutError:
-            raise ServerFailed(server=self.name, fault=f"did not answer within {within:g} s") from None
+            late = ServerFailed(server=self.name, fault=f"did not answer within {within:g} s")
+            raise of_kind(late, "timeout") from None

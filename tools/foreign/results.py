@@ -17,6 +17,7 @@ from ...contracts.digest import canonical, digest_bytes
 from ...contracts.errors import ServerFailed
 from ...contracts.labels import ORIGIN
 from ...contracts.schema_keywords import faults_in, validator_of
+from ..containment.kinds import of_kind
 from .dialect import enforceable
 
 UNLIKE = "the structured content says something else than the text; both are given, and neither is to be believed"
@@ -69,7 +70,8 @@ def told(raw: Mapping[str, Any], *, server: str, most: int, schema: Any = None) 
     texts = [str(block.get("text", "")) for block in content if block.get("type") == "text"]
     if raw.get("isError"):
         said = _cut("\n".join(texts), MAX_ERROR)[0] or "without a word"
-        raise ServerFailed(server=server, fault=f"the tool reports an error: {said}")
+        # The server is well: it says no to this call.
+        raise of_kind(ServerFailed(server=server, fault=f"the tool reports an error: {said}"), "refused")
     if raw.get("resultType", "complete") != "complete":
         raise ServerFailed(server=server, fault="the tool asks for more input instead of answering, which is refused")
     notes: list[str] = []

@@ -94,7 +94,7 @@ class Review:
 def _told(declared: Declaration) -> Iterator[tuple[str, str]]:
     for each in fields(declared):
         value = getattr(declared, each.name)
-        if each.name != "pin" and (value not in ({}, "") or each.name in ("effect",)):
+        if each.name != "pin" and (value not in ({}, "", None) or each.name in ("effect",)):
             yield each.name, _toml(value)
 
 

@@ -1,0 +1,165 @@
+"""A tool's functions, called inside their containment: whose places, which breaker, which tries; and what is recorded.
+
+What the tool gate believes of a call rests on one thing that is known here alone: whether the function began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from ..contracts.containment import Bulkhead
+from ..contracts.errors import CircuitOpen, Overloaded, ToolRefusal, ToolUnavailable
+from ..contracts.tool import ToolSpec
+from ..ledger.entry import Draft
+from ..ledger.records import CircuitMoved, EffectRetried
+from .containment import Retried, Told, contained, contained_blocking, in_thread
+from .containment.bulkheads import Places
+from .function import as_json
+from .steps import Call
+
+TENANT = Bulkhead(running=256, waiting=4096, wait=4.0)
+"""How many tool calls of a tenant may be under way at once in a process. `BULKHEADS.declare` says otherwise."""
+Part = Literal["", "facts", "probe", "undo"]
+_LOOKS = ("facts", "probe")
+MOST_ERROR = 2000
+_GRACE = 1.0
+
+
+def key_of(spec: ToolSpec, part: Part = "") -> str:
+    """What breakers and bulkheads know a tool by. Two systems' tools of one name are two tools."""
+    return f"tool:{spec.name}@{spec.digest[:8]}{part and f'.{part}'}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Calling:
+    """One call of one function of a tool, over all its tries.
+
+    Attributes:
+        part: which of its functions.
+        transient: the errors that the tool declares to be passing.
+        again: the effect may have happened before this call.
+        begun: how many tries there were.
+        doubt: the error of the latest try after which the effect may have happened.
+    """
+
+    call: Call
+    part: Part = ""
+    transient: tuple[type[Exception], ...] = ()
+    again: bool = False
+    begun: int = 0
+    doubt: Exception | None = None
+
+    async def made(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        """Call the function, async or not; returns what it returned, as JSON values.
+
+        Raises:
+            ToolUnavailable: it did not begin, and the effect cannot have happened.
+            CircuitOpen, Overloaded: it did not begin, and that is all that is known.
+            ResultInvalid: it returned something else than the tool declares. It may have happened.
+            Exception: what `contained` raises.
+        """
+
+        async def attempt() -> Any:
+            self.begun += 1
+            try:
+                bound = partial(function, **arguments)
+                return self._returned(await (bound() if inspect.iscoroutinefunction(function) else in_thread(bound)))
+            except Exception as error:
+                self._failed(error)
+                raise
+
+        try:
+            return await contained(attempt, **self._rules())
+        except (CircuitOpen, Overloaded, ToolRefusal) as error:
+            told = self._told(error)
+            raise told from told.__cause__
+
+    def made_blocking(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        """`made` for code outside an event loop. An async function gets a loop of its own, in a thread."""
+
+        def attempt() -> Any:
+            self.begun += 1
+            try:
+                found = function(**arguments)
+                return self._returned(asyncio.run(self._ended(found)) if inspect.iscoroutine(found) else found)
+            except Exception as error:
+                self._failed(error)
+                raise
+
+        try:
+            return contained_blocking(attempt, **self._rules())
+        except (CircuitOpen, Overloaded, ToolRefusal) as error:
+            told = self._told(error)
+            raise told from told.__cause__
+
+    def _returned(self, value: Any) -> Any:
+        # What a probe found is given for the tool's result; that nothing was found is not.
+        as_result = not self.part or (self.part == "probe" and value is not None)
+        return self.call.reading.returned(value) if as_result else as_json(value)
+
+    async def _ended(self, made: Any) -> Any:
+        """A coroutine's result. Nobody waits for it when its time is over, but its thread should end with it."""
+        async with asyncio.timeout(self.call.spec.timeout + _GRACE):
+            return await made
+
+    def _rules(self) -> Any:
+        spec = self.call.spec
+        return {
+            "of": key_of(spec, self.part),
+            "by": spec.looking if self.part in _LOOKS else spec.containment,
+            "within": self._within(),
+            "transient": self.transient,
+            "tell": self._record,
+        }
+
+    def _within(self) -> Places:
+        return ((f"tenant:{self.call.activation.run.grounds.tenant}", TENANT),)
+
+    def _failed(self, error: Exception) -> None:
+        if not isinstance(error, ToolRefusal):
+            self.doubt = error
+
+    def _told(self, error: CircuitOpen | Overloaded | ToolRefusal) -> Exception:
+        """The error that the gate is told. Only what says truly that nothing was done may be a ToolRefusal."""
+        if isinstance(error, CircuitOpen | Overloaded) and not self.begun:
+            if self.part in _LOOKS or self.again:
+                return error
+            unavailable = ToolUnavailable(tool=self.call.spec.name, fault=str(error))
+            unavailable.__cause__ = error
+            return unavailable
+        if isinstance(error, ToolRefusal) and self.doubt is not None and self.call.spec.changes_world:
+            return self.doubt
+        return error
+
+    def _record(self, told: Told) -> None:
+        run, spec, at = self.call.activation.run, self.call.spec, self.call.at
+        if isinstance(told, Retried):
+            text = f"{type(told.error).__name__}: {told.error}"
+            # Not `told`: the agent does not hear of it. What it says may be sensitive nevertheless.
+            run.knows.learn_value(text, spec.sensitivity)
+            retried = EffectRetried(
+                effect=at,
+                tool=spec.name,
+                attempt=told.attempt,
+                fault=told.kind,
+                error=run.knows.text(text)[:MOST_ERROR],
+                wait=round(told.wait, 6),
+                part=self.part,
+            )
+            run.note(Draft(record=retried))
+            return
+        moved = CircuitMoved(
+            at=at,
+            agent=self.call.activation.agent,
+            of=told.of,
+            before=told.before,
+            after=told.after,
+            failures=told.failures,
+            last=told.last or "",
+        )
+        run.note(Draft(record=moved))

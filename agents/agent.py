@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware
-from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
+from langchain_core.caches import BaseCache
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
@@ -21,19 +22,29 @@ from langgraph.graph.state import CompiledStateGraph
 
 from ..contracts.agent import AgentSpec
 from ..contracts.budget import Budget
+from ..contracts.containment import Breaker, Bulkhead, Off, Retry, Timeouts
 from ..contracts.contract import Contract
+from ..contracts.digest import digest
 from ..contracts.errors import AgentInvalid
+from ..contracts.marks import Mark
 from ..contracts.shared import Key
 from ..tools.function import source_digest
 from ..tools.run import Activation
 from ..tools.sealed import SealedTool
+from .cache import ResponseCache
+from .call_rules import CallRules
+from .calling import Caller, request_of
 from .handoff import OURS, IntentTool, handoff_tools, write_tools
 from .middleware import Governance
 from .models import model_id, resolve_model
+from .tiers import Tiers
+from .trimming import Trim
+from .watching import told_too
 
 DEFAULT_LIMITS = Budget(model_calls=25, tool_calls=50, handoffs=5)
 AgentFunction = Callable[[dict[str, Any]], Any] | Callable[[dict[str, Any], dict[str, Any]], Any]
 """Takes the payload, and the shared keys that the agent reads where it has a second parameter."""
+Models = str | BaseChatModel | Tiers
 _STEPS_PER_CALL = 4  # supersteps of the inner graph per model call, at most
 
 
@@ -59,11 +70,15 @@ class Offer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What a turn ends with: offers (several only for a fan-out), shared keys to write, the talk that led to them."""
+    """What a turn ends with: offers (several only for a fan-out), shared keys to write, the talk that led to them.
+
+    `marks` are what a reader of the answer has to know of it.
+    """
 
     offers: tuple[Offer, ...]
     writes: tuple[tuple[str, Any], ...] = ()
     talk: tuple[AnyMessage, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
 
 class Agent:
@@ -79,9 +94,18 @@ class Agent:
         reads: keys of the system's shared state that it is shown: beside its payload, or, for a function with a
             second parameter, as a dict there.
         writes: keys of the shared state that it may write: by a typed tool each, or by `Handoff(writes=...)`.
-        model: `provider:model` or a chat model; None takes the system's.
+        model: `provider:model`, a chat model, or `Tiers` of them; None takes the system's.
         limits: this agent's budget inside the run's.
         middleware: LangChain agent middleware, inside ours.
+        fallback: models that are asked, in this order, where the agent's own cannot be had: its endpoint fails after
+            all tries, or is known to. Never because of a budget. The answer is marked.
+        timeouts, retry, breaker, bulkhead: of its model's calls; None is the default (`call_rules.CONTAINMENT`: two
+            minutes in all, half a minute between the chunks of a stream, three tries; `call_rules.PLACES`: 64 calls at
+            once), `"off"` is without. Each try is reserved by itself.
+        cache: give replies again that the system's response cache holds, for the very same request. Only without tools
+            that change anything, and without middleware. The answer is marked.
+        cache_prompt: hint to the provider that this prompt comes again: OpenAI and Anthropic; others have no hint.
+        trim: what of a long talk is not sent.
 
     Raises:
         AgentInvalid: with every fault of the definition.
@@ -95,11 +119,19 @@ class Agent:
         prompt: str = "",
         function: AgentFunction | None = None,
         tools: Sequence[SealedTool] = (),
-        model: str | BaseChatModel | None = None,
+        model: Models | None = None,
         limits: Budget = DEFAULT_LIMITS,
         middleware: Sequence[AgentMiddleware[Any, Any, Any]] = (),
         reads: Sequence[str] = (),
         writes: Sequence[str] = (),
+        fallback: Sequence[str | BaseChatModel] = (),
+        timeouts: Timeouts | None = None,
+        retry: Retry | Off | None = None,
+        breaker: Breaker | Off | None = None,
+        bulkhead: Bulkhead | Off | None = None,
+        cache: bool = False,
+        cache_prompt: bool = False,
+        trim: Trim | None = None,
     ) -> None:
         faults = []
         if not (name.isascii() and name.isidentifier() and name == name.lower()) or name in ("start", "end", "review"):
@@ -119,6 +151,20 @@ class Agent:
         ]
         names = [t.name for t in given if isinstance(t, SealedTool)]
         faults += [f"two tools are named {n!r}" for n in sorted({n for n in names if names.count(n) > 1})]
+        self.calls = CallRules(
+            fallback=tuple(fallback),
+            timeouts=timeouts,
+            retry=retry,
+            breaker=breaker,
+            bulkhead=bulkhead,
+            cache=cache,
+            cache_prompt=cache_prompt,
+            trim=trim,
+        )
+        sealed = [t for t in given if isinstance(t, SealedTool)]
+        faults += self.calls.faults(
+            driven=function is None, tools=sealed, writes=bool(writes), middleware=bool(middleware)
+        )
         if faults:
             raise AgentInvalid(name=name, faults=faults)
         self.name, self.version, self.prompt = name, version, prompt
@@ -126,14 +172,14 @@ class Agent:
         self.tools, self.middleware = tuple(tools), tuple(middleware)
         self.reads, self.writes = tuple(reads), tuple(writes)
 
-    def spec(self, model: str | BaseChatModel | None) -> AgentSpec:
-        """Its behaviour as a value, with the model it will use."""
+    def spec(self, model: Models | None) -> AgentSpec:
+        """Its behaviour as a value, with the model it will use: all of them, where there are several."""
         chosen = self.model or model
         return AgentSpec(
             name=self.name,
             version=self.version,
             prompt=self.prompt,
-            model="function" if self.function else model_id(chosen) if chosen else "none",
+            model="function" if self.function else self._called(chosen) if chosen else "none",
             tools=tuple((t.name, t.spec.digest) for t in self.tools),
             limits=self.limits,
             code=source_digest(self.function) if self.function else "",
@@ -141,14 +187,27 @@ class Agent:
             writes=self.writes,
         )
 
+    def _called(self, model: Models) -> str:
+        """What its model is called in its spec; a digest of what it declares of its calls stands behind the names."""
+        names = [model_id(m) for m in (model.models if isinstance(model, Tiers) else [model])]
+        declared = self.calls.declared() | ({"tiers": model.as_json()} if isinstance(model, Tiers) else {})
+        other = f", else {', '.join(map(model_id, self.calls.fallback))}" if self.calls.fallback else ""
+        return ", ".join(names) + other + (f" (calls {digest(declared)[:12]})" if declared else "")
+
     def compiled(
         self,
         targets: Mapping[str, Contract],
-        model: str | BaseChatModel | None,
+        model: Models | None,
         *,
         shared: Mapping[str, Key] | None = None,
+        cache: BaseCache | None = None,
     ) -> CompiledAgent:
-        """Ready to take turns, handing over to `targets`. Raises AgentInvalid if it has no usable model."""
+        """Ready to take turns, handing over to `targets`. Raises AgentInvalid if it has no usable model.
+
+        Args:
+            model: the system's, for an agent without one of its own.
+            cache: the system's response cache.
+        """
         if self.function is not None:
             return CompiledAgent(self, tuple(targets), None)
         tools: list[IntentTool] = [*handoff_tools(targets), *write_tools({n: (shared or {})[n] for n in self.writes})]
@@ -157,14 +216,36 @@ class Agent:
             raise AgentInvalid(
                 name=self.name, faults=[f"tool name {n!r} is taken by a handoff or a write" for n in sorted(taken)]
             )
+        caller = self._caller(model, tools, cache)
         graph = create_agent(
-            resolve_model(self.model or model, agent=self.name),
+            caller.models[0],
             [*self.tools, *tools],
             system_prompt=self.prompt,
-            middleware=[Governance({t.name: t for t in tools}), *self.middleware],
+            middleware=[Governance({t.name: t for t in tools}, caller), *self.middleware],
             name=self.name,
         )
         return CompiledAgent(self, tuple(targets), graph)
+
+    def _caller(self, model: Models | None, intents: Sequence[IntentTool], cache: BaseCache | None) -> Caller:
+        chosen, spec, kept = self.model or model, self.spec(model), None
+        if self.calls.cache:
+            if cache is None:
+                fault = "cache=True, and its System has no cache; give it one: System(cache=...)"
+                raise AgentInvalid(name=self.name, faults=[fault])
+            readable = [*(t.name for t in self.tools), *(t.name for t in intents)]
+            kept = ResponseCache(cache, readable=readable, behaviour=spec.digest)
+        if isinstance(chosen, Tiers):
+            tiers, models = chosen, tuple(resolve_model(m, agent=self.name) for m in chosen.models)
+        else:
+            tiers, models = None, (resolve_model(chosen, agent=self.name),)
+        return Caller(
+            agent=f"{spec.id} {spec.digest}",
+            models=models,
+            rules=self.calls,
+            tiers=tiers,
+            fallback=tuple(resolve_model(m, agent=self.name) for m in self.calls.fallback),
+            cache=kept,
+        )
 
     def __repr__(self) -> str:
         return f"Agent({self.name}@{self.version})"
@@ -208,12 +289,12 @@ class CompiledAgent:
             Whatever the function or the model raises.
         """
         if self._graph is None:
-            return await self._called(received, shared or {})
+            return await self._answered(received, shared or {})
         if talk:
             said = "Your handover was refused by its contract. Correct it and hand over again.\n" + "\n".join(faults)
             messages: list[Any] = [*talk, HumanMessage(said, additional_kwargs={OURS: "repair"})]
         else:
-            told = [orjson.dumps(dict(received), option=orjson.OPT_INDENT_2).decode()]
+            told = [request_of(received)]
             if shared:
                 told.append("Shared state:\n" + orjson.dumps(dict(shared), option=orjson.OPT_INDENT_2).decode())
             messages = [*history, HumanMessage("\n\n".join(told))]
@@ -226,15 +307,17 @@ class CompiledAgent:
             metadata={"edgewright_run": grounds.run, "edgewright_agent": f"{self.name}@{self.agent.version}"},
         )
         if watch is not None:
-            config["callbacks"] = _watched_by(watch)
+            config["callbacks"] = told_too(get_config(), watch)
         state = await self._graph.ainvoke({"messages": messages}, config)
         asked, kept = state.get("intents") or [], tuple(state["messages"])
         writes = tuple((i["target"], i["payload"]) for i in asked if i["kind"] == "write")
         offers = tuple(Offer(target=i["target"], payload=i["payload"]) for i in asked if i["kind"] == "handoff")
         # No handoff: an empty offer to the first target, which its contract refuses; the model is told how to mend it.
-        return Turn(offers=offers or (Offer(target=self.targets[0], payload=None),), writes=writes, talk=kept)
+        offers = offers or (Offer(target=self.targets[0], payload=None),)
+        marks = tuple(dict.fromkeys(Mark.from_json(m) for m in state.get("marks") or ()))
+        return Turn(offers=offers, writes=writes, talk=kept, marks=marks)
 
-    async def _called(self, received: Mapping[str, Any], shared: Mapping[str, Any]) -> Turn:
+    async def _answered(self, received: Mapping[str, Any], shared: Mapping[str, Any]) -> Turn:
         function: Callable[..., Any] | None = self.agent.function
         assert function is not None
         made = function(dict(received), dict(shared)) if _takes_shared(function) else function(dict(received))
@@ -245,15 +328,6 @@ class CompiledAgent:
             offers = tuple(Offer(target=h.target, payload=dict(h.payload)) for h in result)
             return Turn(offers=offers, writes=tuple(kv for h in result for kv in h.writes.items()))
         return Turn(offers=(Offer(target=self.targets[0], payload=result),))
-
-
-def _watched_by(handler: BaseCallbackHandler) -> BaseCallbackManager:
-    """The callbacks of this node, and one more: callbacks in a config would take the place of all others."""
-    manager = get_config().get("callbacks")
-    assert isinstance(manager, BaseCallbackManager), "an agent's turn is taken inside a node"
-    copy = manager.copy()
-    copy.add_handler(handler, inherit=True)
-    return copy
 
 
 @lru_cache(maxsize=1024)

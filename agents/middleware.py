@@ -1,15 +1,18 @@
-"""What stands inside every model-driven agent: the journal of its model's replies, and the intents it asks for."""
+"""What stands inside every model-driven agent: the journal of its model's replies, and the intents it asks for.
+
+How a model is asked is in `edgewright.agents.calling`.
+"""
 
 from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, NotRequired
 
 import orjson
 from langchain.agents.middleware import AgentMiddleware, AgentState
-from langchain.agents.middleware.types import ModelRequest, ModelResponse, ToolCallRequest
+from langchain.agents.middleware.types import ExtendedModelResponse, ModelRequest, ModelResponse, ToolCallRequest
 from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.config import get_config
 from langgraph.types import Command
@@ -19,16 +22,19 @@ from ..contracts.errors import LedgerCorrupt
 from ..ledger.entry import Draft
 from ..ledger.records import CallJudged, HandoffAsked, ReplyKept, ReplyReused
 from ..tools.position import NS
+from ..tools.reserving import charge
 from ..tools.run import Activation, active
 from ..tools.sealed import SealedTool
 from ..tools.tracing import annotate
+from .calling import Caller
 from .handoff import OURS, IntentTool
 
 
 class GovernedState(AgentState[Any]):
-    """LangChain's agent state, and the intents asked for so far: `kind`, `target`, `payload`, `at`."""
+    """LangChain's agent state; the intents asked for so far: `kind`, `target`, `payload`, `at`; marks, as JSON."""
 
     intents: NotRequired[Annotated[list[dict[str, Any]], operator.add]]
+    marks: NotRequired[Annotated[list[dict[str, str]], operator.add]]
 
 
 class Governance(AgentMiddleware[Any, Any, Any]):
@@ -36,16 +42,16 @@ class Governance(AgentMiddleware[Any, Any, Any]):
 
     state_schema = GovernedState
 
-    def __init__(self, intents: Mapping[str, IntentTool]) -> None:
+    def __init__(self, intents: Mapping[str, IntentTool], caller: Caller) -> None:
         super().__init__()
-        self._intents = dict(intents)
+        self._intents, self._caller = dict(intents), caller
         self.tools = []
 
     async def awrap_model_call(
         self,
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
-    ) -> ModelResponse[Any]:
+    ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
         """Ask the model, or take the reply it gave before a crash; keep the reply."""
         state: Mapping[str, Any] = request.state
         if asked := [i["target"] for i in state.get("intents") or () if i["kind"] == "handoff"]:
@@ -60,21 +66,25 @@ class Governance(AgentMiddleware[Any, Any, Any]):
             message = await _loaded(activation, kept)
             run.positions.know(kept.at, kept.calls)
             run.note(Draft(record=ReplyReused(at=kept.at, agent=activation.agent)))
-            return ModelResponse(result=[message])
-        response = await handler(_reachable(request, activation))
+            return _marked(ModelResponse(result=[message]), kept.marks)
+        found = await self._caller.call(_reachable(request, activation), handler, activation, path)
+        response = found.response
         message = _with_own_ids(response.result[0])
-        at = run.positions.latest(ns)
         ids = [str(call["id"]) for call in message.tool_calls]
+        # The newest reply of this node counts; the gate has placed it, unless no model was asked.
+        at = run.positions.latest(ns) if found.asked else run.positions.reply(ns, ids)
         run.positions.know(at, ids)
         reply = run.knows.kept(message.model_dump(mode="json"))
-        record = ReplyKept(at=at, agent=activation.agent, reply=reply.ref, calls=ids)
+        marks = [[m.kind, m.agent, m.why] for m in found.marks]
+        record = ReplyKept(at=at, agent=activation.agent, reply=reply.ref, calls=ids, marks=marks)
         # Not waited for: any effect this reply asks for waits for its own intent, which is queued after this.
         run.note(Draft(record=record, key=f"reply:{path}", payloads=(reply,)))
         for index, call in enumerate(message.invalid_tool_calls):
             # LangChain answers these with its parse error; nothing of them is executed.
             why = "its arguments are not a JSON object"
             _refused(activation, f"{at}.{len(ids) + index}", call, "arguments.unreadable", why)
-        return ModelResponse(result=[message, *response.result[1:]], structured_response=response.structured_response)
+        whole = [message, *response.result[1:]]
+        return _marked(ModelResponse(result=whole, structured_response=response.structured_response), marks)
 
     async def awrap_tool_call(
         self,
@@ -86,7 +96,7 @@ class Governance(AgentMiddleware[Any, Any, Any]):
         activation, ns = _here()
         at = activation.run.positions.call(ns, call["id"])
         if (intent := self._intents.get(call["name"])) is not None:
-            return self._noted(intent, call, at, activation)
+            return await self._noted(intent, call, at, activation)
         if request.tool is None:
             _refused(activation, at, call, "policy.unknown_tool", "this agent has no such tool")
             text = f"Denied by policy [policy.unknown_tool]: this agent has no tool {call['name']!r}"
@@ -97,12 +107,15 @@ class Governance(AgentMiddleware[Any, Any, Any]):
             return await handler(request)
         return ToolMessage(content=text, name=str(call["name"]), tool_call_id=str(call["id"]), status="error")
 
-    def _noted(self, intent: IntentTool, call: Mapping[str, Any], at: str, activation: Activation) -> Command[Any]:
+    async def _noted(
+        self, intent: IntentTool, call: Mapping[str, Any], at: str, activation: Activation
+    ) -> Command[Any]:
+        """Count a handoff, once for its place in the run, and take what was asked for. Raises BudgetExceeded."""
         run, payload = activation.run, call["args"]
         said = f"Handover to {intent.target} noted."
         if intent.kind == "handoff":
             if f"handoff:{at}" not in run.journal:  # else a re-execution, counted before
-                run.spend(activation.agent, activation.limits, Amounts(handoffs=1))
+                await charge(activation, Amounts(handoffs=1), call=f"handoff:{at}", at=at)
             asked = HandoffAsked(at=at, agent=activation.agent, target=intent.target)
             run.note(Draft(record=asked, key=f"handoff:{at}"))
         else:
@@ -118,6 +131,16 @@ def _reachable(request: ModelRequest[Any], activation: Activation) -> ModelReque
     hidden = policy.hidden_from(activation.agent) if policy is not None else frozenset()
     shown = [t for t in request.tools if getattr(t, "name", None) not in hidden]
     return request.override(tools=shown) if len(shown) < len(request.tools) else request
+
+
+def _marked(
+    response: ModelResponse[Any], marks: Sequence[Sequence[str]]
+) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
+    """The response, with what a reader of the answer has to know of it."""
+    if not marks:
+        return response
+    told = [{"kind": kind, "agent": agent, "why": why} for kind, agent, why in marks]
+    return ExtendedModelResponse(model_response=response, command=Command(update={"marks": told}))
 
 
 def _here() -> tuple[Activation, str]:
@@ -148,22 +171,28 @@ def _with_own_ids(message: Any) -> AIMessage:
 
 
 def _refused(activation: Activation, at: str, call: Mapping[str, Any], rule: str, reason: str) -> None:
-    """Record the denial of a call that never gets to a gate of its own."""
-    knows = activation.run.knows
+    """Record the denial of a call that never gets to a gate of its own.
+
+    Raises:
+        LoopFound: it was denied so often that asking once more is a loop.
+    """
+    run, knows = activation.run, activation.run.knows
     try:
         body = knows.kept(call["args"])
     except TypeError:
         body = knows.kept({"unreadable": repr(call["args"])})  # never cut: half a find would not be found
+    tool = knows.text(str(call["name"]))  # the model made it up
+    run.trail.refuse_call(activation.agent, tool, body.ref, at=at)
     record = CallJudged(
         at=at,
         agent=activation.agent,
-        tool=knows.text(str(call["name"])),  # the model made it up
+        tool=tool,
         tool_digest="",
-        arguments=body[0],
+        arguments=body.ref,
         verdict="deny",
         rules=[rule],
         reasons=[reason],
         policy_digest="",
     )
-    activation.run.note(Draft(record=record, key=f"judged:{at}:deny:{body[0][:16]}", payloads=(body,)))
-    annotate(activation.run.verdicts[at], trace=True)
+    run.note(Draft(record=record, key=f"judged:{at}:deny:{body.ref[:16]}", payloads=(body,)))
+    annotate(run.verdicts[at], trace=True)

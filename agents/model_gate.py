@@ -13,31 +13,48 @@ import inspect
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures.thread import _worker  # what the threads of a pool run; no public way to tell them
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import LLMResult
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
 
 from ..contracts.budget import Amounts
-from ..contracts.errors import BudgetExceeded, CostUnknown, ModelOutsideRun
+from ..contracts.errors import BudgetExceeded, CostUnknown, LimitReached, ModelOutsideRun
 from ..ledger.entry import Draft
 from ..ledger.records import ModelFailed, ModelRefused, ModelReserved, ModelSettled
 from ..tools.position import NS
+from ..tools.reserving import (
+    Reservation,
+    counts_of,
+    look,
+    looks,
+    noted,
+    refused,
+    release,
+    reserve,
+    settle,
+    written,
+    written_blocking,
+)
 from ..tools.run import Activation, active, in_flight
-from .prices import Pricing, input_bound, price_of
+from .bounds import text_bound
+from .prices import Pricing
+from .reckoning import bound_of_chat, bounded, call_ids, is_unbilled, model_name, used_by
 
+_SYSTEM = "edgewright_system"  # the metadata by which a system's graph says whose it is
 _UNGOVERNED: ContextVar[bool] = ContextVar("edgewright_ungoverned", default=False)
+# Whether the chain around this began in a bare thread: what it calls carries a LangChain call, but still no run.
+_BEGAN_BARE: ContextVar[bool] = ContextVar("edgewright_began_bare", default=False)
 
 
 @contextmanager
@@ -50,15 +67,21 @@ def ungoverned() -> Iterator[None]:
         _UNGOVERNED.reset(token)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Open:
-    activation: Activation
+    """A call that is out. `bounded` are the units whose reservation is a bound; `streaming` once a token came."""
+
+    made: Reservation
     model: str
-    at: str
     ns: str
-    reserved: Amounts
     price: Pricing | None
-    began: float
+    bounded: frozenset[str]
+    began: float = field(default_factory=time.perf_counter)
+    streaming: bool = False
+
+    @property
+    def activation(self) -> Activation:
+        return self.made.activation
 
 
 class ModelGate(BaseCallbackHandler):
@@ -87,106 +110,124 @@ class ModelGate(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Follow LangGraph's nodes, for positions."""
+        """Follow LangGraph's nodes, for positions; and know the chains that begin in bare threads."""
         activation = active()
         if activation is not None and metadata:
             activation.run.positions.enter(metadata, run_id, parent_run_id)
+        elif activation is None and parent_run_id is None and _is_bare():
+            _BEGAN_BARE.set(True)
 
     # -- before the call -----------------------------------------------------------------------------------------
 
-    def on_chat_model_start(
-        self,
-        serialized: Any,
-        messages: list[list[BaseMessage]],
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        tags: Any = None,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    # LangChain looks a handler's method up for each event. Its asynchronous managers await a coroutine function, so a
+    # reservation in a shared budget can wait there without blocking the loop; the others would swallow the error of
+    # one. Should a manager not be recognised some day, the reservation blocks, and still holds.
+
+    @property
+    def on_chat_model_start(self) -> Callable[..., Any]:
         """Reserve, or refuse by raising."""
-        params = kwargs.get("invocation_params") or {}
-        flat = [m for batch in messages for m in batch]
-        self._reserve(run_id, metadata or {}, params, input_bound(flat, params.get("tools") or ()), len(messages))
+        return self._chat_awaited if _is_awaited(sys._getframe(1)) else self._chat
 
-    def on_llm_start(
-        self,
-        serialized: Any,
-        prompts: list[str],
-        *,
-        run_id: UUID,
-        parent_run_id: UUID | None = None,
-        tags: Any = None,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    @property
+    def on_llm_start(self) -> Callable[..., Any]:
         """`on_chat_model_start` for plain text models."""
-        bound = sum(len(p.encode()) for p in prompts)
-        self._reserve(run_id, metadata or {}, kwargs.get("invocation_params") or {}, bound, len(prompts))
+        return self._text_awaited if _is_awaited(sys._getframe(1)) else self._text
 
-    def _reserve(
-        self, run_id: UUID, metadata: Mapping[str, Any], params: Mapping[str, Any], bound: int, calls: int
-    ) -> None:
-        try:
-            self._reserve_or_raise(run_id, metadata, params, bound, calls)
-        except Exception:
-            _close_siblings()
-            raise
+    def _chat(self, _: Any, messages: list[list[BaseMessage]], *, run_id: UUID, **told: Any) -> None:
+        self._blocking(run_id, told, bound_of_chat(told, messages), len(messages))
 
-    def _reserve_or_raise(
-        self, run_id: UUID, metadata: Mapping[str, Any], params: Mapping[str, Any], bound: int, calls: int
-    ) -> None:
-        activation, model = active(), _name(metadata, params)
+    async def _chat_awaited(self, _: Any, messages: list[list[BaseMessage]], *, run_id: UUID, **told: Any) -> None:
+        await self._awaiting(run_id, told, bound_of_chat(told, messages), len(messages))
+
+    def _text(self, _: Any, prompts: list[str], *, run_id: UUID, **told: Any) -> None:
+        self._blocking(run_id, told, text_bound(prompts), len(prompts))
+
+    async def _text_awaited(self, _: Any, prompts: list[str], *, run_id: UUID, **told: Any) -> None:
+        await self._awaiting(run_id, told, text_bound(prompts), len(prompts))
+
+    def _blocking(self, run_id: UUID, told: Mapping[str, Any], bound: int | None, calls: int) -> None:
+        with _siblings_closed():
+            opened = self._begun(run_id, told, bound, calls)
+            if opened is None:
+                return
+            run, draft = opened.activation.run, _reserved(opened)
+            if not draft.counts:
+                run.note(draft)
+                if not _in_event_loop():
+                    run.write_blocking()
+                return
+            try:
+                written_blocking(run, draft)
+                if looks(opened.made):
+                    look(opened.made)
+            except BaseException as error:
+                raise self._not_begun(run_id, error) from error
+
+    async def _awaiting(self, run_id: UUID, told: Mapping[str, Any], bound: int | None, calls: int) -> None:
+        with _siblings_closed():
+            opened = self._begun(run_id, told, bound, calls)
+            if opened is None:
+                return
+            run, draft = opened.activation.run, _reserved(opened)
+            if not draft.counts:
+                run.note(draft)
+                return
+            try:
+                await written(run, draft)
+                if looks(opened.made):
+                    await asyncio.to_thread(look, opened.made)
+            except BaseException as error:
+                raise self._not_begun(run_id, error) from error
+
+    def _begun(self, run_id: UUID, told: Mapping[str, Any], bound: int | None, calls: int) -> _Open | None:
+        """Reserve in memory; None for a call that belongs to no run. Raises BudgetExceeded, CostUnknown."""
+        metadata, params = told.get("metadata") or {}, told.get("invocation_params") or {}
+        activation, model = active(), model_name(metadata, params)
         if activation is None:
-            _refuse_strays(model)
-            return
+            _refuse_strays(model, metadata)
+            return None
         run = activation.run
         ns = str(metadata.get(NS) or activation.ns)
         at = run.positions.path(ns)
         try:
-            price, amounts = self._bounded(activation, model, params, bound, calls)
-            run.reserve(activation.agent, activation.limits, amounts)
+            price, amounts, known = bounded(activation, model, params, bound, calls)
+            made = reserve(activation, amounts, call=str(run_id), at=at)
         except (BudgetExceeded, CostUnknown) as error:
-            refused = ModelRefused(at=at, agent=activation.agent, model=model, reason=str(error))
-            run.note(Draft(record=refused))
+            _note_refusal(activation, at, model, error)
             raise
-        record = ModelReserved(at=at, call=str(run_id), agent=activation.agent, model=model, reserved=amounts.as_json())
-        self._open[run_id] = _Open(
-            activation=activation, model=model, at=at, ns=ns, reserved=amounts, price=price, began=time.perf_counter()
-        )
+        opened = self._open[run_id] = _Open(made=made, model=model, ns=ns, price=price, bounded=known)
         run.abandon[run_id] = lambda: self._abandoned(run_id)
-        run.note(Draft(record=record))
-        if not _in_event_loop():
-            run.write_blocking()
+        return opened
 
-    def _bounded(
-        self,
-        activation: Activation,
-        model: str,
-        params: Mapping[str, Any],
-        bound: int,
-        calls: int,
-    ) -> tuple[Pricing | None, Amounts]:
-        """The most this call can use. Raises CostUnknown where a limited unit has no bound."""
-        price = price_of(model)
-        cap = next(
-            (params[k] for k in ("max_tokens", "max_completion_tokens", "max_output_tokens") if params.get(k)), None
+    def _not_begun(self, run_id: UUID, error: BaseException) -> BaseException:
+        """What becomes of a reservation whose record could not be written, or not be waited for."""
+        opened = self._closed(run_id)
+        if opened is None:
+            return error
+        activation = opened.activation
+        if isinstance(error, LimitReached):
+            told = refused(opened.made, error)
+            _note_refusal(activation, opened.made.at, opened.model, told)
+            return told
+        # It may be durable, or become so: what is queued behind it gives it back.
+        back = release(opened.made)
+        record = ModelFailed(
+            at=opened.made.at,
+            call=opened.made.call,
+            agent=activation.agent,
+            model=opened.model,
+            used={},
+            error=f"it was not made: {type(error).__name__}",
         )
-        budgets = {"run": activation.run.grounds.budget, f"agent {activation.agent}": activation.limits}
-        for scope, budget in budgets.items():
-            if budget.limits("usd") and price is None:
-                remedy = "declare a price, or limit tokens or calls instead"
-                raise CostUnknown(scope=scope, unit="usd", model=model, remedy=remedy)
-            for unit in ("usd", "output_tokens"):
-                if budget.limits(unit) and cap is None:
-                    remedy = "give the model an output cap (max_tokens)"
-                    raise CostUnknown(scope=scope, unit=unit, model=model, remedy=remedy)
-        output = int(cap or 0) * int(params.get("n") or 1) * calls
-        usd = price.of(bound, output) if price else Decimal(0)
-        return price, Amounts(usd=usd, input_tokens=bound, output_tokens=output, model_calls=calls)
+        noted(activation.run, Draft(record=record, counts=back))
+        return error
 
     # -- after the call ------------------------------------------------------------------------------------------
+
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """Know that a stream began: it may be billed, whatever becomes of it."""
+        if (opened := self._open.get(run_id)) is not None:
+            opened.streaming = True
 
     def on_llm_end(
         self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
@@ -195,8 +236,9 @@ class ModelGate(BaseCallbackHandler):
         opened = self._closed(run_id)
         if opened is None:
             return
-        run, used, ids = opened.activation.run, _used(response, opened), _call_ids(response)
-        run.settle(opened.activation.agent, opened.activation.limits, opened.reserved, used)
+        run, used, ids = opened.activation.run, used_by(response, opened.made.amounts, opened.price), call_ids(response)
+        excess = {u: v for u, v in used.beyond(opened.made.amounts).as_json().items() if u in opened.bounded}
+        counts = settle(opened.made, used)
         record = ModelSettled(
             at=run.positions.reply(opened.ns, ids),
             call=str(run_id),
@@ -206,26 +248,27 @@ class ModelGate(BaseCallbackHandler):
             price=opened.price.source if opened.price else "unknown",
             seconds=round(time.perf_counter() - opened.began, 6),
             calls=ids,
+            excess=excess,
         )
-        run.note(Draft(record=record))
+        noted(run, Draft(record=record, counts=counts))
 
     def on_llm_error(
         self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
-        """Settle a failed call: it counts as a call, and as its input, which may have been billed."""
+        """Settle a failed call: it counts as a call; and in full, unless the provider said no, or never heard of it."""
         opened = self._closed(run_id)
         if opened is None:
             return
-        reserved = opened.reserved
-        usd = opened.price.of(reserved.input_tokens, 0) if opened.price else Decimal(0)
-        used = Amounts(usd=usd, input_tokens=reserved.input_tokens, model_calls=reserved.model_calls)
-        self._failed(run_id, opened, used, f"{type(error).__name__}: {error}")
+        reserved = opened.made.amounts
+        unbilled = not opened.streaming and is_unbilled(error)
+        used = Amounts(model_calls=reserved.model_calls) if unbilled else reserved
+        self._failed(opened, used, f"{type(error).__name__}: {error}")
 
     def _abandoned(self, run_id: UUID) -> None:
         """Settle a call that was cancelled, of which LangChain says nothing: it may have cost what was reserved."""
         opened = self._closed(run_id)
         if opened is not None:
-            self._failed(run_id, opened, opened.reserved, "it was cancelled, or its result was not waited for")
+            self._failed(opened, opened.made.amounts, "it was cancelled, or its result was not waited for")
 
     def _closed(self, run_id: UUID) -> _Open | None:
         opened = self._open.pop(run_id, None)
@@ -233,18 +276,47 @@ class ModelGate(BaseCallbackHandler):
             opened.activation.run.abandon.pop(run_id, None)
         return opened
 
-    def _failed(self, run_id: UUID, opened: _Open, used: Amounts, error: str) -> None:
-        run = opened.activation.run
-        run.settle(opened.activation.agent, opened.activation.limits, opened.reserved, used)
+    def _failed(self, opened: _Open, used: Amounts, error: str) -> None:
+        run, counts = opened.activation.run, settle(opened.made, used)
         record = ModelFailed(
-            at=opened.at,
-            call=str(run_id),
+            at=opened.made.at,
+            call=opened.made.call,
             agent=opened.activation.agent,
             model=opened.model,
             used=used.as_json(),
             error=run.knows.text(error)[:500],  # cut last: half a find would not be found
         )
-        run.note(Draft(record=record))
+        noted(run, Draft(record=record, counts=counts))
+
+
+def _reserved(opened: _Open) -> Draft:
+    made = opened.made
+    record = ModelReserved(
+        at=made.at,
+        call=made.call,
+        agent=made.activation.agent,
+        model=opened.model,
+        reserved=made.amounts.as_json(),
+    )
+    return Draft(record=record, counts=counts_of(made))
+
+
+def _note_refusal(activation: Activation, at: str, model: str, error: Exception) -> None:
+    record = ModelRefused(at=at, agent=activation.agent, model=model, reason=str(error))
+    activation.run.note(Draft(record=record))
+
+
+def _is_awaited(caller: FrameType) -> bool:
+    return caller.f_code.co_name == "_ahandle_event_for_handler"
+
+
+@contextmanager
+def _siblings_closed() -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        _close_siblings()
+        raise
 
 
 def _close_siblings() -> None:
@@ -269,39 +341,20 @@ def _in_event_loop() -> bool:
     return True
 
 
-def _refuse_strays(model: str) -> None:
-    """A bare thread that carries neither a run nor a LangChain call is where a governed call would slip by."""
+def _is_bare() -> bool:
+    """Whether this thread carries neither a run nor a LangChain call: where a governed call would slip by."""
     thread = threading.current_thread()
     # An event loop in a thread may well be a server of its own; one in a worker of a pool was put there by a call.
     pooled = getattr(thread, "_target", None) is _worker
     bare = thread is not threading.main_thread() and (pooled or not _in_event_loop())
-    if bare and in_flight() and var_child_runnable_config.get() is None and not _UNGOVERNED.get():
-        raise ModelOutsideRun(model=model, thread=thread.name)
+    return bare and var_child_runnable_config.get() is None
 
 
-def _name(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> str:
-    model = metadata.get("ls_model_name") or params.get("model") or params.get("model_name") or "unknown"
-    provider = metadata.get("ls_provider")
-    return f"{provider}:{model}" if provider else str(model)
-
-
-def _messages(response: LLMResult) -> Sequence[AIMessage]:
-    found = [g.message for batch in response.generations for g in batch if isinstance(g, ChatGeneration)]
-    return [m for m in found if isinstance(m, AIMessage)]
-
-
-def _call_ids(response: LLMResult) -> list[str]:
-    return [str(c.get("id") or "") for m in _messages(response) for c in m.tool_calls]
-
-
-def _used(response: LLMResult, opened: _Open) -> Amounts:
-    usages = [m.usage_metadata for m in _messages(response) if m.usage_metadata]
-    if not usages or any(u["input_tokens"] < 0 or u["output_tokens"] < 0 for u in usages):
-        return opened.reserved  # nothing reported, or nonsense that would give budget back
-    tokens_in = sum(u["input_tokens"] for u in usages)
-    tokens_out = sum(u["output_tokens"] for u in usages)
-    usd = opened.price.of(tokens_in, tokens_out) if opened.price else Decimal(0)
-    return Amounts(usd=usd, input_tokens=tokens_in, output_tokens=tokens_out, model_calls=opened.reserved.model_calls)
+def _refuse_strays(model: str, metadata: Mapping[str, Any]) -> None:
+    """Refuse what may well be a run's, and cannot be counted in its budget. Raises ModelOutsideRun."""
+    told = _SYSTEM in metadata  # by a configuration of the run's that was handed over without its context
+    if (told or _BEGAN_BARE.get() or _is_bare()) and in_flight() and not _UNGOVERNED.get():
+        raise ModelOutsideRun(model=model, thread=threading.current_thread().name)
 
 
 _GATE = ModelGate()

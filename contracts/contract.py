@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -23,11 +23,13 @@ from .detectors import expand, shown
 from .digest import digest, refuse_non_finite
 from .errors import ContractInvalid, ContractViolation
 from .labels import SENSITIVITIES, Leaf, Sensitivity, declared, leaves
-from .names import folded, folded_all
+from .named import named
+from .names import folded_all
 from .redaction import Redactor
 from .security import warnings_of
 
 MAX_BYTES = 256 * 1024
+Partial = Literal["take", "refuse"]
 DOCUMENT = "x-contract"
 _NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,63}$")
 _KNOWN = frozenset(get_args(core_schema.ErrorType)) - {"value_error", "assertion_error"}
@@ -82,6 +84,7 @@ class _Declared:
     carried: tuple[str, ...]
     never: Never
     policy_fields: tuple[str, ...]
+    partial: Partial
 
 
 class Contract:
@@ -96,6 +99,7 @@ class Contract:
         carried: fields that the runtime copies from what the source itself received; a model never retells them.
         never: what must not cross; a list of strings names fields.
         policy_fields: fields of the entry contract that policy may read as `context.request`.
+        partial: "refuse" lets nothing pass once a part of what it is made of is missing (a skipped agent, say).
 
     Raises:
         ContractInvalid: naming every fault of the definition at once.
@@ -109,6 +113,7 @@ class Contract:
         carried: Sequence[str] = (),
         never: Never | Sequence[str] = (),
         policy_fields: Sequence[str] = (),
+        partial: Partial = "take",
     ) -> None:
         check_definition(model, version)
         lists = {"carried": carried, "never": never, "policy_fields": policy_fields}
@@ -119,6 +124,7 @@ class Contract:
             carried=tuple(carried),
             never=never if isinstance(never, Never) else Never(fields=tuple(never)),
             policy_fields=tuple(policy_fields),
+            partial=partial,
         )
         faults += self._faults()
         if faults:
@@ -149,6 +155,8 @@ class Contract:
             expand(d.never.detectors)
         except LookupError as error:
             faults.append(str(error.args[0]))
+        if d.partial not in get_args(Partial):
+            faults.append(f"partial={d.partial!r}: takes one of {', '.join(map(repr, get_args(Partial)))}")
         if d.version < 1:
             faults.append(f"version {d.version} is not a positive number")
         if not _NAME.fullmatch(self.name):
@@ -166,7 +174,8 @@ class Contract:
         """A contract from a JSON Schema document, such as `document` gives, or any other with an object at its top.
 
         Args:
-            changes: what the document's `x-contract` does not say: `version`, `carried`, `never`, `policy_fields`.
+            changes: what the document's `x-contract` does not say: `version`, `carried`, `never`, `policy_fields`,
+                `partial`.
 
         Raises:
             ContractInvalid: it is no usable schema, or a definition is at fault.
@@ -175,7 +184,7 @@ class Contract:
 
         told = rules_of(document, DOCUMENT)
         name = str(told.get("name") or document.get("title") or "")
-        known = {k: told[k] for k in ("version", "carried", "policy_fields") if k in told}
+        known = {k: told[k] for k in ("version", "carried", "policy_fields", "partial") if k in told}
         if "never" in told:
             known["never"] = Never(**{k: tuple(v) for k, v in told["never"].items()})
         plain = {k: v for k, v in document.items() if k != DOCUMENT}
@@ -211,6 +220,11 @@ class Contract:
         """Fields that policy may read."""
         return self._d.policy_fields
 
+    @property
+    def partial(self) -> Partial:
+        """Whether it takes what is made of less than it should be."""
+        return self._d.partial
+
     @cached_property
     def schema(self) -> dict[str, Any]:
         """JSON Schema of the whole payload."""
@@ -229,6 +243,7 @@ class Contract:
             "carried": list(d.carried),
             "never": d.never.as_json(),
             "policy_fields": list(d.policy_fields),
+            **({"partial": d.partial} if d.partial != "take" else {}),  # so that digests of before stay what they are
         }
         return {**schema_beyond(self.model, self.schema), DOCUMENT: rules}
 
@@ -333,7 +348,7 @@ class Contract:
         return plain, []
 
     def _forbidden(self, payload: Mapping[str, Any]) -> list[str]:
-        return [f"{path}: must never cross" for path in _named(payload, folded_all(self._d.never.fields))]
+        return [f"{path}: must never cross" for path in named(payload, folded_all(self._d.never.fields))]
 
     def _validated(self, payload: dict[str, Any], edge: str) -> dict[str, Any]:
         try:
@@ -380,21 +395,3 @@ def _without_labels(schema: Any) -> Any:
     if isinstance(schema, list):
         return [_without_labels(v) for v in schema]
     return schema
-
-
-def _named(value: Any, names: frozenset[str], path: str = "") -> list[str]:
-    if isinstance(value, Mapping):
-        found = []
-        for key, item in value.items():
-            here = f"{path}.{shown(key)}" if path else shown(key)
-            found += [here] if folded(str(key)) in names else _named(item, names, here)
-        return found
-    if isinstance(value, list):
-        return [f for i, item in enumerate(value) for f in _named(item, names, f"{path}[{i}]")]
-    if isinstance(value, str) and names and value.lstrip()[:1] in ("{", "["):  # JSON in a text has names too
-        try:
-            inner = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            return []
-        return _named(inner, names, path) if isinstance(inner, dict | list) else []
-    return []

@@ -81,7 +81,8 @@ def resumable(old: Entry, new: Entry) -> list[Finding]:
     A thread in flight holds payloads that crossed, or wait to cross, under the old contracts; the names of the nodes
     it goes on with, which are made of edges and contract versions; and the effects of function agents, which are
     known by their order in the code. New readers get old documents, so what breaks old readers does no harm here. Nor
-    does another policy: each call is judged by the one that is in force when it runs. And a version that should have
+    does another policy or another budget: each call is judged by those that are in force when it runs, and somebody who
+    has more to spend lets a run go on that had run out. And a version that should have
     risen is the release's fault.
 
     Args:
@@ -89,7 +90,7 @@ def resumable(old: Entry, new: Entry) -> list[Finding]:
     """
     name = str(new.get("name", "system"))
     harmless = ("safe", "breaks_readers", "same_version")
-    found = [f for f in _system(name, old, new) if f.kind not in harmless and f.subject != "policy"]
+    found = [f for f in _system(name, old, new) if f.kind not in harmless and f.subject not in ("policy", "budget")]
     for agent in sorted({*old["agents"]} & {*new["agents"]}):
         if old["agents"][agent].get("code") != new["agents"][agent].get("code"):
             reason = "Its code changed, and a thread knows the effects of such an agent by their order in the code."
@@ -311,14 +312,21 @@ def _reach(history: str) -> float:
     return 0 if history == "none" else float("inf")
 
 
+_SAID = ("of", "per", "to", "then", "role", "unpriced")
+
+
 def limits(was: Entry, now: Entry) -> Iterator[tuple[FindingKind, str, str]]:
     """Changes of a budget: (kind, unit, reason). A looser limit bounds less of what can go wrong."""
     for unit in sorted({*was, *now}):
         then, here = was.get(unit), now.get(unit)
         if then == here:
             continue
-        looser = here is None or (then is not None and Decimal(str(here)) > Decimal(str(then)))
         said = f"{'unlimited' if here is None else here} now, {'unlimited' if then is None else then} until now"
+        if unit.rpartition(": ")[2] in _SAID:  # no limit, but what happens at one
+            kind: FindingKind = "changes_security" if "unpriced" in unit else "safe"
+            yield kind, unit, f"{unit} of the budget is {here} now, {then} until now."
+            continue
+        looser = here is None or (then is not None and Decimal(str(here)) > Decimal(str(then)))
         follows = "a run may use more" if looser else "a run may stop earlier"
         yield "changes_security" if looser else "safe", unit, f"The limit of {unit} is {said}: {follows}."
 

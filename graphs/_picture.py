@@ -35,12 +35,17 @@ def composed(drawing: "Drawing") -> Picture:
     to_hub = [not hubs.isdisjoint((edge.source, edge.target)) for edge in edges]
 
     title = fitted(cleaned(drawing.title), _TITLE, _PAGE[0], 1)
-    head = 44.0 if title else 0.0
     wide = max(made.width, *(measured(line, _TITLE) for line in title), 420.0)
+    notes = [line for note in drawing.notes for line in fitted(cleaned(note), SMALL, wide, 3)]
+    head = (44.0 if title else 0.0) + (16.0 * len(notes) + 8.0 if notes else 0.0)
     left, top = _MARGIN + (wide - made.width) / 2, _MARGIN + head
     groups = [Group(marks=tuple(
         Words(at=(_MARGIN, _MARGIN + 14), text=line, size=_TITLE, centred=False) for line in title
     ))]  # fmt: skip
+    groups.append(Group(marks=tuple(
+        Words(at=(_MARGIN, _MARGIN + 36 + 16 * i), text=line, size=SMALL, ink="muted", centred=False)
+        for i, line in enumerate(notes)
+    )))  # fmt: skip
     for wire in sorted(made.wires, key=lambda w: not w.faint):
         ink = "line"
         if any(to_hub[n] for n in wire.links):

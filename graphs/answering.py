@@ -25,6 +25,7 @@ from ..tools.run import Grounds
 from ..tools.sealed import SealedTool
 from .home import Home
 from .runs import Runs
+from .stopping import fault_of_more
 
 MOST_SECONDS = 366 * 24 * 3600
 """How long a review or an approval may be good for. Later than that nobody remembers what was asked."""
@@ -152,6 +153,8 @@ def _refuse_unfit(request: ReviewRequest, answer: ReviewAnswer, open_: Sequence[
         fault = "reason: is blank"
     elif request.kind == "handoff" and answer.decision == "approve":
         fault = "a payload that breaks its contract can be edited or rejected, not approved"
+    elif request.kind == "budget" and answer.decision != "reject":
+        fault = fault_of_more(request.arguments, answer)
     elif request.kind == "outcome_unknown" and answer.decision == "edit":
         fault = "whether something happened can be approved again or rejected, not edited"
     elif answer.decision == "edit" and answer.arguments is None:

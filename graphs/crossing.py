@@ -16,14 +16,13 @@ from pydantic import BaseModel, Field
 
 from ..contracts.contract import Contract, Crossing
 from ..contracts.edge import END, Edge
-from ..contracts.errors import ContractViolation, SummaryFailed, TooMuchToHide, WriteConflict
+from ..contracts.errors import ContractViolation, PartialRefused, SummaryFailed, TooMuchToHide
 from ..contracts.flow import label_fields, label_request
 from ..contracts.labels import Label
+from ..contracts.marks import Mark, joined, partial
 from ..contracts.redaction import Redactor
-from ..contracts.shared import Held, Write, applied
-from ..contracts.sources import Sources
 from ..ledger.entry import Draft
-from ..ledger.records import ContractPassed, ContractViolated, RunResumed, RunStarted, SharedRefused, SharedWritten
+from ..ledger.records import ContractPassed, ContractViolated, RunResumed, RunStarted
 from ..tools.knowing import HISTORY, MAX_KNOWN
 from ..tools.position import NS, Positions
 from ..tools.run import Activation, Run, activated
@@ -33,7 +32,8 @@ from .inside import AROUND
 from .nodes import Means, Node, entered, of_run
 from .registries import Registry, unknown_ids
 from .runs import Runs, run_id_of
-from .state import Turned
+from .state import MARKS, Turned
+from .writing import settle_conflicts, sources_of, written
 
 ADMITTED: ContextVar[Crossing | None] = ContextVar("edgewright_admitted", default=None)
 """A request that was checked before the graph was invoked, so that LangGraph's first checkpoint holds no raw one."""
@@ -84,7 +84,8 @@ def entry_node(edge: Edge, means: Means) -> Node:
             labels = label_request(edge.contract, crossing.payload)
             passed = recorded(run, edge, crossing, at=at, labels=labels)
             run.note(passed.draft)
-            return onwards(passed) | {"run": run.grounds.run, "request": None, "response": {}}
+            before: dict[str, Any] = {MARKS: []} if state.get(MARKS) else {}  # of the thread's last run
+            return onwards(passed) | before | {"run": run.grounds.run, "request": None, "response": {}}
 
     return check_request
 
@@ -110,7 +111,7 @@ async def _cut_off(runs: Runs, thread: str, request: dict[str, Any]) -> str | No
 def contract_node(edge: Edge, ways: Mapping[str, str], means: Means) -> Node:
     """The contract on an edge between agents, or to the end.
 
-    `ways` names the node for each of its decisions: `passed`, `repair`, `retry`, `review`.
+    `ways` names the node for `passed` and `review`; whatever is for its source goes to who took the turn.
     """
 
     async def check_offer(state: Any) -> Command[str]:
@@ -118,28 +119,30 @@ def contract_node(edge: Edge, ways: Mapping[str, str], means: Means) -> Node:
         async with of_run(means.runs, run):
             ns, at = entered(run)
             turned: Turned = state["turned"]
+            marks = joined(state.get(MARKS) or (), turned.get("marks", ()))
             try:
-                passed = await crossed(edge, turned, turned["offers"][0]["payload"], run=run, at=at, ns=ns, means=means)
+                told = turned["offers"][0]["payload"]
+                passed = await crossed(edge, turned, told, run=run, at=at, ns=ns, means=means, marks=marks)
             except ContractViolation as violation:
-                then = refused(run, edge, violation, at=at, tries=turned["tries"])
+                then = refused_turn(run, edge, violation, turned, means, at=at)
                 if then == "fail":
                     raise
                 again = {**turned, "tries": turned["tries"] + 1, "place": edge.name}
                 update = {"gate": then, "turned": again, "faults": list(violation.faults)}
-                return Command(update=update, goto=ways[then])
+                return Command(update=update, goto=ways[then] if then == "review" else turned["source"])
             wrote = written(run, means, state.get("shared") or {}, [turned], at=at)
             if wrote.refused:
                 settle_conflicts(run, means, wrote.refused, at=at, tries=turned["tries"])
                 update = {"gate": "retry", "turned": {**turned, "tries": turned["tries"] + 1}}
-                return Command(update=update, goto=ways["retry"])
-            shared = wrote.shared
+                return Command(update=update, goto=turned["source"])
+            kept = {"shared": wrote.shared, MARKS: marks}
             run.note(*wrote.drafts, passed.draft)
             if edge.target == END:
                 body = run.knows.kept(passed.payload)
-                await means.runs.end(run, "completed", response=body)
-                left = onwards(None) | {"response": passed.payload, "shared": shared}
+                await means.runs.end(run, "completed", response=body, marks=marks)
+                left = onwards(None) | {"response": passed.payload} | kept
                 return Command(update=changed(state, left), goto=ways["passed"])
-            return Command(update=changed(state, onwards(passed) | {"shared": shared}), goto=ways["passed"])
+            return Command(update=changed(state, onwards(passed) | kept), goto=ways["passed"])
 
     return check_offer
 
@@ -163,13 +166,28 @@ _UNSET = {"gate": "passed"}
 
 
 async def crossed(
-    edge: Edge, turned: Turned, told: Any, *, run: Run, at: str, ns: str, means: Means, branch: int = -1
+    edge: Edge,
+    turned: Turned,
+    told: Any,
+    *,
+    run: Run,
+    at: str,
+    ns: str,
+    means: Means,
+    branch: int = -1,
+    marks: Sequence[Mapping[str, Any]] = (),
 ) -> Passed:
     """Check what a turn tells against the contract of one edge.
 
+    Args:
+        marks: of what it is made of.
+
     Raises:
         ContractViolation: it does not fit; with a branch, each fault names it.
+        PartialRefused: a part is missing, and the contract does not take that.
     """
+    if not turned.get("whole"):
+        refuse_partial(edge, marks)
     crossing, redactor = await checked(edge, told, turned["inbox"], run=run, ns=ns, registries=means.registries)
     sources = sources_of(run, turned)
     carried = run.knows.labels.get(turned["crossed"], {})
@@ -191,6 +209,14 @@ async def crossed(
     )
 
 
+def refuse_partial(edge: Edge, marks: Sequence[Mapping[str, Any]]) -> None:
+    """Raises PartialRefused: a part is missing of what is to cross, and the contract of the edge does not take that."""
+    missing = partial(map(Mark.from_json, marks)) if edge.contract.partial == "refuse" else ()
+    if missing:
+        faults = [f"payload: is partial: {mark.kind} of agent {mark.agent!r}" for mark in missing]
+        raise PartialRefused(contract=edge.contract.id, edge=edge.name, faults=faults)
+
+
 async def checked(
     edge: Edge, told: Any, received: Mapping[str, Any], *, run: Run, ns: str, registries: Mapping[str, Registry]
 ) -> tuple[Crossing, Redactor]:
@@ -210,14 +236,6 @@ async def checked(
         raise ContractViolation(contract=contract.id, edge=edge.name, faults=faults)
     knows.learn(leaves)
     return crossing, redactor
-
-
-def sources_of(run: Run, turned: Turned) -> Sources:
-    """All that an agent had read when it made its offer, in the tries before this one too."""
-    found = run.knows.sources([*turned["since"], turned["at"]], turned["inbox"], turned["crossed"])
-    for held in turned["shown"].values():
-        found.read(held["value"], Label.from_json(held["label"]))
-    return found
 
 
 def recorded(
@@ -250,6 +268,7 @@ def recorded(
         branch=branch,
     )
     where = at if branch < 0 else f"{at}:{branch}"
+    run.trail.refuse_crossing(edge.name, body.ref, at=where)
     return Passed(
         payload=crossing.payload,
         history=list(history),
@@ -303,10 +322,27 @@ async def _summed_up(
     raise SummaryFailed(edge=edge.name, by=by, faults=faults)
 
 
-def refused(run: Run, edge: Edge, violation: ContractViolation, *, at: str, tries: int, branch: int = -1) -> str:
-    """Record a violation; returns what happens now: `repair`, `review` or `fail`."""
+def refused(
+    run: Run,
+    edge: Edge,
+    violation: ContractViolation,
+    *,
+    at: str,
+    tries: int,
+    branch: int = -1,
+    mendable: bool = True,
+    reacts: bool = False,
+) -> str:
+    """Record a violation; returns what happens now: `repair`, `review`, `failed` or `fail`.
+
+    Args:
+        mendable: whether its source can mend it.
+        reacts: whether something is declared for the case that its source failed.
+    """
     rule = edge.on_violation
-    then = "repair" if tries < rule.repair else rule.then
+    then: str = "repair" if mendable and tries < rule.repair else rule.then
+    if then == "fail" and mendable and reacts:
+        then = "failed"
     record = ContractViolated(
         edge=edge.name, contract=edge.contract.id, faults=list(violation.faults), tries=tries + 1, then=then
     )
@@ -314,72 +350,20 @@ def refused(run: Run, edge: Edge, violation: ContractViolation, *, at: str, trie
     return then
 
 
-# -- shared state ---------------------------------------------------------------------------------------------------
+def refused_turn(
+    run: Run, edge: Edge, violation: ContractViolation, turned: Turned, means: Means, *, at: str, branch: int = -1
+) -> str:
+    """`refused`, for what an agent's turn left.
 
-MAX_RETRIES = 2
-"""How often a turn is taken again because what it wrote was in conflict."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wrote:
-    """The shared state with the writes of turns that passed, their records, and the writes that cannot be made.
-
-    The records are noted once the state is left as it is here.
+    What it did not make itself, an agent cannot mend, nor that a part is missing; and it did not fail by it.
     """
-
-    shared: dict[str, dict[str, Any]]
-    drafts: list[Draft]
-    refused: list[tuple[Write, WriteConflict]]
-
-
-def written(run: Run, means: Means, shared: Mapping[str, dict[str, Any]], turns: Sequence[Turned], *, at: str) -> Wrote:
-    """Make the writes of turns whose offers passed; who reads them is not known, so all that no reader may see is cut.
-
-    Raises:
-        SharedWriteInvalid: a write is not its agent's, or not of its key's type.
-    """
-    writes = [
-        Write(
-            key=w["key"],
-            value=run.knows.cleaned(w["value"]),
-            writer=turned["source"],
-            based=w["based"],
-            branch=None if turned["branch"] < 0 else turned["branch"],
-            label=sources_of(run, turned).context,
-        )
-        for turned in turns
-        for w in turned["writes"]
-    ]
-    if not writes:
-        return Wrote(shared=dict(shared), drafts=[], refused=[])
-    found = applied(means.keys, {k: Held.from_json(held) for k, held in shared.items()}, writes)
-    drafts = [_written(run, write, held, at) for write, held in found.made]
-    return Wrote(shared={k: held.as_json() for k, held in found.state.items()}, drafts=drafts, refused=found.refused)
-
-
-def _written(run: Run, write: Write, held: Held, at: str) -> Draft:
-    body = run.knows.kept(held.value)
-    record = SharedWritten(
-        at=at, key=write.key, version=held.version, writer=write.writer, value=body.ref, label=held.label.as_json()
+    return refused(
+        run,
+        edge,
+        violation,
+        at=at,
+        tries=turned["tries"],
+        branch=branch,
+        mendable=not (turned.get("given") or isinstance(violation, PartialRefused)),
+        reacts=means.reacts(turned),
     )
-    return Draft(record=record, key=f"shared:{at}:{write.key}:{held.version}", payloads=(body,))
-
-
-def settle_conflicts(
-    run: Run, means: Means, conflicts: Sequence[tuple[Write, WriteConflict]], *, at: str, tries: int
-) -> None:
-    """Record conflicts. Raises the first whose key does not allow another try, or that had its tries."""
-    for write, conflict in conflicts:
-        again = means.keys[write.key].on_conflict == "retry" and tries < MAX_RETRIES
-        facts = conflict.facts
-        record = SharedRefused(
-            at=at,
-            key=write.key,
-            first=facts["first"],
-            second=facts["second"],
-            why=facts["why"],
-            then="retry" if again else "fail",
-        )
-        run.note(Draft(record=record, key=f"conflict:{at}:{write.key}:{write.branch}"))
-        if not again:
-            raise conflict

@@ -6,17 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_core.caches import BaseCache
 from langchain_core.language_models import BaseChatModel
 from langgraph.graph import StateGraph
 
 from ..agents.agent import Agent, CompiledAgent
 from ..agents.handoff import handoff_name, write_name
+from ..agents.models import model_id, resolve_model
 from ..contracts.agent import AgentSpec
 from ..contracts.budget import Budget
 from ..contracts.contract import Contract, Never
 from ..contracts.digest import digest
 from ..contracts.edge import END, START, Edge
 from ..contracts.errors import PolicyInvalid, TopologyInvalid
+from ..contracts.loops import Loops
 from ..contracts.policy import CompiledPolicy, Policy
 from ..contracts.shared import Key, faults_of_access
 from ..contracts.tool import ToolSpec
@@ -25,6 +28,8 @@ from .build import build_graph
 from .crossing import SUMMARY
 from .home import Home
 from .nodes import Means
+from .reactions import as_json as reactions_as_json
+from .reactions import stand_ins_of
 from .registries import Registry, faults_of_registries
 from .runs import Runs
 from .standing import Standing
@@ -47,10 +52,12 @@ class Definition:
     specs: Mapping[str, AgentSpec]
     tools: Mapping[str, ToolSpec]
     budget: Budget
+    budgets: tuple[Budget, ...]
     shared: Mapping[str, Key]
     registries: Mapping[str, Registry]
     standing: Standing
     model: str | BaseChatModel | None
+    cache: BaseCache | None = None
 
 
 def define(
@@ -59,7 +66,9 @@ def define(
     version: int,
     topology: Topology,
     policy: Policy | None,
-    budget: Budget | None,
+    budget: Budget | Sequence[Budget] | None,
+    loops: Loops,
+    cache: BaseCache | None,
     model: str | BaseChatModel | None,
     resources: Sequence[Any],
     environment: str,
@@ -70,22 +79,21 @@ def define(
     """Check a system and freeze it. Raises TopologyInvalid, PolicyInvalid, with every fault found."""
     if not all(hasattr(topology, part) for part in ("agents", "edges", "fan_outs")):
         raise TopologyInvalid(name=name, faults=[f"topology={topology!r} is none; give it a Pipeline or a Supervisor"])
-    summarisers = _summarisers(topology)
-    agents = [*topology.agents, *summarisers]
+    agents = [*topology.agents, *stand_ins_of(topology).values(), *_summarisers(topology)]
     edges = all_edges(topology)
     contracts = {e.contract.id: e.contract for e in edges}
     tools = {t.name: t.spec for a in agents for t in a.tools}
     # Judged like any other call: the policy has to know a tool that validates ids, and may permit it.
     looked_up = {n: r.spec for n, r in registries.items() if isinstance(r, SealedTool)}
     tools |= {spec.name: spec for spec in looked_up.values()}
-    faults = _faults(name, topology, agents, edges, tools, shared, registries)
+    limits, limits_shared, faults = _budgets(budget)
+    faults = [*_faults(name, topology, agents, edges, tools, shared, registries), *faults]
     if faults:
         raise TopologyInvalid(name=name, faults=list(dict.fromkeys(faults)))
     entry = next(e for e in edges if e.source == START).contract
     names = [a.name for a in agents]
     compiled = CompiledPolicy(policy, agents=names, tools=tools.values(), request=_request(entry)) if policy else None
     specs = {a.name: a.spec(model) for a in agents}
-    limits = budget or Budget()
     hidden = joined([unrecorded, *(c.never for c in contracts.values())])
     declared = [
         name,
@@ -93,10 +101,12 @@ def define(
         sorted(s.digest for s in specs.values()),
         sorted([e.name, e.contract.digest, e.history.as_json()] for e in edges),
         compiled.digest if compiled else "",
-        limits.as_json(),
+        *(_told(b) for b in (limits, *limits_shared)),
+        loops.as_json(),
         {k: key.as_json() for k, key in shared.items()},
         sorted([n, looked_up[n].digest if n in looked_up else ""] for n in registries),
         hidden.as_json(),
+        *([reactions] if (reactions := reactions_as_json(topology)) else []),  # digests of before stay what they are
     ]
     standing = Standing(
         id=f"{name}@{version}",
@@ -110,6 +120,8 @@ def define(
         contracts=contracts,
         unrecorded=hidden,
         guards_private=compiled is not None and compiled.reads_private,
+        budgets=limits_shared,
+        loops=loops,
     )
     return Definition(
         name=name,
@@ -121,11 +133,28 @@ def define(
         specs=specs,
         tools=tools,
         budget=limits,
+        budgets=limits_shared,
         shared=dict(shared),
         registries=dict(registries),
         standing=standing,
         model=model,
+        cache=cache,
     )
+
+
+def _budgets(given: Budget | Sequence[Budget] | None) -> tuple[Budget, tuple[Budget, ...], list[str]]:
+    """The budget of a run, those that runs share, and what is wrong with them."""
+    every = [given] if isinstance(given, Budget) else list(given or ())
+    names = [b.name for b in every]
+    faults = [f"two budgets are of a {n}; one each" for n in sorted({n for n in names if names.count(n) > 1})]
+    own = [b for b in every if b.of == "run"]
+    return own[0] if own else Budget(), tuple(b for b in every if b.of != "run"), faults
+
+
+def _told(budget: Budget) -> dict[str, Any]:
+    """A budget as it counts in a digest: a model by its name."""
+    told = budget.as_json()
+    return told | {"to": model_id(budget.to)} if budget.to else told
 
 
 def reloaded(found: Definition, policy: Policy) -> CompiledPolicy:
@@ -148,9 +177,15 @@ def build(found: Definition, home: Home, document: Mapping[str, Any]) -> tuple[S
         document: what the system is, as a lock holds it.
     """
     runs = Runs(found.standing, home, found.policy, found.tools, document=document)
-    agents = {a.name: _compiled(a, found) for a in found.topology.agents}
+    for budget in (found.budget, *found.budgets, *(s.limits for s in found.specs.values())):
+        if budget.to:
+            resolve_model(budget.to, agent=f"the budget of {budget.name}")  # now, and not when money runs short
+    agents = {a.name: _compiled(a, found, a.name) for a in found.topology.agents}
+    # A stand-in hands on as the agent does whose turn it takes.
+    agents |= {a.name: _compiled(a, found, role) for role, a in stand_ins_of(found.topology).items()}
     summarisers = {
-        a.name: a.compiled({END: SUMMARY}, found.model, shared=found.shared) for a in _summarisers(found.topology)
+        a.name: a.compiled({END: SUMMARY}, found.model, shared=found.shared, cache=found.cache)
+        for a in _summarisers(found.topology)
     }
     intents = {handoff_name(e.target) for e in found.edges} | set(map(write_name, found.shared))
     means = Means(
@@ -164,9 +199,9 @@ def build(found: Definition, home: Home, document: Mapping[str, Any]) -> tuple[S
     return build_graph(found.topology, agents=agents, digests=digests, means=means), runs
 
 
-def _compiled(agent: Agent, found: Definition) -> CompiledAgent:
-    targets = {e.target: e.contract for e in found.edges if e.source == agent.name}
-    return agent.compiled(targets, found.model, shared=found.shared)
+def _compiled(agent: Agent, found: Definition, role: str) -> CompiledAgent:
+    targets = {e.target: e.contract for e in found.edges if e.source == role}
+    return agent.compiled(targets, found.model, shared=found.shared, cache=found.cache)
 
 
 def _summarisers(topology: Topology) -> list[Agent]:

@@ -87,11 +87,12 @@ class DrawnEdge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """A graph as plain values, ready to be drawn."""
+    """A graph as plain values, ready to be drawn. `notes` are lines below the title: what bounds it."""
 
     title: str
     nodes: tuple[DrawnNode, ...]
     edges: tuple[DrawnEdge, ...]
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         known = Counter(node.id for node in self.nodes)
@@ -106,7 +107,7 @@ class Drawing:
             raise DrawingInvalid(self.title, tuple(faults))
 
 
-def drawing_of(graph: Graph, *, title: str) -> Drawing:
+def drawing_of(graph: Graph, *, title: str, notes: tuple[str, ...] = ()) -> Drawing:
     """Read a graph's nodes and edges; a node says its kind in `metadata["edgewright"]`."""
     nodes = tuple(_node_of(node) for node in graph.nodes.values())
     place = {node.id: i for i, node in enumerate(nodes)}
@@ -122,7 +123,7 @@ def drawing_of(graph: Graph, *, title: str) -> Drawing:
     ]
     # LangGraph collects edges in sets: their order is not a promise, ours is.
     edges.sort(key=lambda e: (place.get(e.source, -1), place.get(e.target, -1), e.label, e.conditional))
-    return Drawing(title=title, nodes=nodes, edges=tuple(dict.fromkeys(edges)))
+    return Drawing(title=title, nodes=nodes, edges=tuple(dict.fromkeys(edges)), notes=notes)
 
 
 def _node_of(node: Node) -> DrawnNode:
@@ -154,6 +155,7 @@ def to_mermaid(drawing: Drawing) -> str:
     ids = {node.id: f"n{i}" for i, node in enumerate(drawing.nodes)}
     title = cleaned(drawing.title).translate({ord("<"): "‹", ord(">"): "›"})  # Mermaid takes them for tags
     lines = ["---", f"title: {json.dumps(title, ensure_ascii=False)}", "---", "flowchart TD"]
+    lines += [f"    %% {cleaned(note)}" for note in drawing.notes]
     for node in drawing.nodes:
         left, right = _MERMAID_SHAPES[node.kind]
         text = _mermaid_text(node.label) or "(unnamed)"

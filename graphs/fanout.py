@@ -8,12 +8,15 @@ from typing import Any
 from langgraph.types import Command, Send
 
 from ..contracts.edge import Edge, FanOut
-from ..contracts.errors import ContractViolation
+from ..contracts.errors import ContractViolation, NothingLeft, PartialRefused
 from ..contracts.labels import Label
+from ..contracts.marks import joined
 from ..tools.run import Run
-from .crossing import Passed, crossed, onwards, recorded, refused, settle_conflicts, written
-from .nodes import Means, Node, entered, of_run
-from .state import Branch, Turned
+from .crossing import Passed, crossed, onwards, recorded, refuse_partial, refused_turn
+from .nodes import FAILED, REPAIR, RETRY, STAND_IN, Means, Node, entered, of_run
+from .reactions import GAPS
+from .state import MARKS, Branch, Turned
+from .writing import settle_conflicts, written
 
 
 def out_node(fan: FanOut, ways: Mapping[str, str], means: Means) -> Node:
@@ -24,27 +27,33 @@ def out_node(fan: FanOut, ways: Mapping[str, str], means: Means) -> Node:
         async with of_run(means.runs, run):
             ns, at = entered(run)
             turned: Turned = state["turned"]
+            marks = joined(state.get(MARKS) or (), turned.get("marks", ()))
             try:
-                passed = await _all_out(fan, turned, run=run, at=at, ns=ns, means=means)
+                passed = await _all_out(fan, turned, marks, run=run, at=at, ns=ns, means=means)
             except ContractViolation as violation:
-                then = refused(run, _whole(fan), violation, at=at, tries=turned["tries"])
+                then = refused_turn(run, _whole(fan), violation, turned, means, at=at)
                 if then == "fail":
                     raise
                 left = {**turned, "tries": turned["tries"] + 1, "place": fan.out}
-                return Command(update={"gate": then, "turned": left, "faults": list(violation.faults)}, goto=ways[then])
+                goto = ways[then] if then == "review" else turned["source"]
+                return Command(update={"gate": then, "turned": left, "faults": list(violation.faults)}, goto=goto)
             wrote = written(run, means, state.get("shared") or {}, [turned], at=at)
             if wrote.refused:
                 settle_conflicts(run, means, wrote.refused, at=at, tries=turned["tries"])
-                again = {"gate": "retry", "turned": {**turned, "tries": turned["tries"] + 1}}
-                return Command(update=again, goto=ways["retry"])
+                again = {"gate": RETRY, "turned": {**turned, "tries": turned["tries"] + 1}}
+                return Command(update=again, goto=turned["source"])
             shared = wrote.shared
             run.note(*wrote.drafts, *(p.draft for _, p in passed))
             sends = [Send(target, _branch(run, p, shared, index)) for index, (target, p) in enumerate(passed)]
             waits = {"inbox": turned["inbox"], "crossed": turned["crossed"], "at": turned["at"], "count": len(sends)}
-            update = onwards(None) | {"shared": shared, "fan": waits, "results": {}, "branches": None}
+            update = onwards(None) | {"shared": shared, "fan": waits, "results": {}, "branches": None, **_marked(marks)}
             return Command(update=update, goto=sends)
 
     return check_offers
+
+
+def _marked(marks: list[dict[str, str]]) -> dict[str, Any]:
+    return {MARKS: marks} if marks else {}
 
 
 def _whole(fan: FanOut) -> Edge:
@@ -67,7 +76,7 @@ def _branch(run: Run, passed: Passed, shared: dict[str, Any], index: int, tries:
 
 
 async def _all_out(
-    fan: FanOut, turned: Turned, *, run: Run, at: str, ns: str, means: Means
+    fan: FanOut, turned: Turned, marks: list[dict[str, str]], *, run: Run, at: str, ns: str, means: Means
 ) -> list[tuple[str, Passed]]:
     offers, faults = turned["offers"], list[str]()
     if len(offers) > fan.limit:
@@ -79,7 +88,10 @@ async def _all_out(
             continue
         edge = fan.brief(offer["target"])
         try:
-            found = await crossed(edge, turned, offer["payload"], run=run, at=at, ns=ns, means=means, branch=index)
+            told = offer["payload"]
+            found = await crossed(edge, turned, told, run=run, at=at, ns=ns, means=means, branch=index, marks=marks)
+        except PartialRefused:  # of whatever goes out, so nobody mends it
+            raise
         except ContractViolation as violation:
             faults += [f"branch {index} ({offer['target']}): {fault}" for fault in violation.faults]
         else:
@@ -88,6 +100,9 @@ async def _all_out(
         contracts = "+".join(dict.fromkeys(c.id for c in fan.briefs.values()))
         raise ContractViolation(contract=contracts, edge=_whole(fan).name, faults=faults)
     return passed
+
+
+_Refused = tuple[Turned, list[str]]
 
 
 def back_node(fan: FanOut, ways: Mapping[str, str], means: Means) -> Node:
@@ -101,14 +116,17 @@ def back_node(fan: FanOut, ways: Mapping[str, str], means: Means) -> Node:
             shared = state.get("shared") or {}
             turns = {t["branch"]: t for t in state.get("branches") or ()}
             waiting = [turns[i] for i in sorted(turns) if str(i) not in results]
+            results |= {str(t["branch"]): t["gap"] for t in waiting if "gap" in t}
             good, bad = [], []
             for turned in waiting:
-                edge = fan.answer(turned["source"])
+                if "gap" in turned or "stand_in" in turned:
+                    continue
+                edge = fan.answer(_role(turned, means))
                 try:
                     good.append((turned, await _one_back(edge, turned, run=run, at=at, ns=ns, means=means)))
                 except ContractViolation as broken:
                     bad.append((turned, edge, broken))
-            mend, unmended = _refusals(bad, run=run, at=at)
+            mend, failed, unmended = _refusals(bad, run=run, at=at, means=means)
             # Only now: what a branch wrote must not stand where another one has just ended the run.
             wrote = written(run, means, shared, [t for t, _ in good], at=at)
             shared, lost = wrote.shared, {w.branch for w, _ in wrote.refused}
@@ -117,53 +135,64 @@ def back_node(fan: FanOut, ways: Mapping[str, str], means: Means) -> Node:
                 settle_conflicts(run, means, [(write, conflict)], at=at, tries=tries)
             run.note(*wrote.drafts)
             sends = [
-                Send(turned["source"], _again(run, turned, shared, gate="retry"))
+                Send(turned["source"], _again(run, turned, shared, gate=RETRY))
                 for turned, _ in good
                 if turned["branch"] in lost
             ]
-            sends += [Send(t["source"], _again(run, t, shared, gate="repair", faults=f)) for t, f in mend]
+            sends += [Send(t["source"], _again(run, t, shared, gate=REPAIR, faults=f)) for t, f in mend]
+            sends += [Send(t["source"], _again(run, t, shared, gate=FAILED, faults=f)) for t, f in failed]
+            sends += [Send(t["stand_in"], _again(run, t, shared, gate=STAND_IN)) for t in waiting if "stand_in" in t]
             for turned, passed in good:
                 if turned["branch"] not in lost:
                     run.note(passed.draft)
-                    results[str(turned["branch"])] = _result(turned, passed)
+                    results[str(turned["branch"])] = _result(_role(turned, means), passed)
             update: dict[str, Any] = {"results": results, "shared": shared}
             if sends:  # the unmended stay among the branches, and are looked at again with those that come back
                 return Command(update=update, goto=sends)
             if unmended:
                 return Command(update=update | _for_review(fan, unmended), goto=ways["review"])
-            gathered = _gathered(fan, state["fan"], results, run=run, at=at)
+            marks = joined(state.get(MARKS) or (), *(turns[i].get("marks", ()) for i in sorted(turns)))
+            gathered = _gathered(fan, state["fan"], results, marks, run=run, at=at)
             run.note(gathered.draft)
-            done = onwards(gathered) | {"shared": shared, "fan": {}, "results": {}, "branches": None}
+            done = onwards(gathered) | {"shared": shared, "fan": {}, "results": {}, "branches": None, **_marked(marks)}
             return Command(update=done, goto=ways["passed"])
 
     return gather
 
 
 def _refusals(
-    bad: Sequence[tuple[Turned, Edge, ContractViolation]], *, run: Run, at: str
-) -> tuple[list[tuple[Turned, list[str]]], list[tuple[Turned, list[str]]]]:
-    """Record what branches gave back and may not: those to be mended by themselves, those left to a person.
+    bad: Sequence[tuple[Turned, Edge, ContractViolation]], *, run: Run, at: str, means: Means
+) -> tuple[list[_Refused], list[_Refused], list[_Refused]]:
+    """Record what branches gave back and may not: those to be mended by themselves, those that failed for good where
+    something is declared for that, those left to a person.
 
     Raises:
         ContractViolation: one of them is left to nobody.
     """
-    mend, unmended = [], []
+    mend, failed, unmended = list[_Refused](), list[_Refused](), list[_Refused]()
     for turned, edge, violation in bad:
         faults = [f"branch {turned['branch']} ({turned['source']}): {f}" for f in violation.faults]
-        named = ContractViolation(contract=violation.contract, edge=violation.edge, faults=faults)
-        then = refused(run, edge, named, at=at, tries=turned["tries"], branch=turned["branch"])
+        named = type(violation)(contract=violation.contract, edge=violation.edge, faults=faults)
+        then = refused_turn(run, edge, named, turned, means, at=at, branch=turned["branch"])
         if then == "fail":
             raise named
         if then == "repair":
             mend.append((turned, list(violation.faults)))
+        elif then == "failed":
+            failed.append((turned, list(violation.faults)))
         else:
             unmended.append((turned, faults))
-    return mend, unmended
+    return mend, failed, unmended
+
+
+def _role(turned: Turned, means: Means) -> str:
+    """Whose turn it was: of the branch's agent, who may have had a stand-in."""
+    return means.stands_for.get(turned["source"], turned["source"])
 
 
 async def _one_back(edge: Edge, turned: Turned, *, run: Run, at: str, ns: str, means: Means) -> Passed:
-    told = turned["offers"][0]["payload"]
-    return await crossed(edge, turned, told, run=run, at=at, ns=ns, means=means, branch=turned["branch"])
+    told, branch, marks = turned["offers"][0]["payload"], turned["branch"], turned.get("marks", ())
+    return await crossed(edge, turned, told, run=run, at=at, ns=ns, means=means, branch=branch, marks=marks)
 
 
 def _again(run: Run, turned: Turned, shared: dict[str, Any], *, gate: str, faults: Sequence[str] = ()) -> Branch:
@@ -174,16 +203,16 @@ def _again(run: Run, turned: Turned, shared: dict[str, Any], *, gate: str, fault
         history=turned["history"],
         shared=shared,
         branch=turned["branch"],
-        tries=turned["tries"] + 1,
+        tries=0 if gate == STAND_IN else turned["tries"] + 1,
         gate=gate,
         faults=list(faults),
         turned=turned,
     )
 
 
-def _result(turned: Turned, passed: Passed) -> dict[str, Any]:
+def _result(role: str, passed: Passed) -> dict[str, Any]:
     return {
-        "agent": turned["source"],
+        "agent": role,
         "answer": passed.payload,
         "labels": [label.as_json() for label in passed.labels.values()],
     }
@@ -206,23 +235,43 @@ def mended(state: Mapping[str, Any], edited: Mapping[str, Any]) -> list[Turned]:
     for turned in state.get("branches") or ():
         if turned["branch"] in by_branch:
             offer = {"target": turned["offers"][0]["target"], "payload": by_branch[turned["branch"]]}
-            turned = {**turned, "offers": [offer]}
+            turned = {**turned, "offers": [offer], "whole": True}
         found.append(turned)
     return found
 
 
-def _gathered(fan: FanOut, waits: Mapping[str, Any], results: Mapping[str, Any], *, run: Run, at: str) -> Passed:
-    """What the target gets: the results in the order of their branches, and what it carries from the source."""
+def _gathered(
+    fan: FanOut,
+    waits: Mapping[str, Any],
+    results: Mapping[str, Any],
+    marks: list[dict[str, str]],
+    *,
+    run: Run,
+    at: str,
+) -> Passed:
+    """What the target gets: the results in the order of their branches, gaps, and what it carries from the source.
+
+    Raises:
+        NothingLeft: every branch was skipped.
+    """
     missing = [i for i in range(waits["count"]) if str(i) not in results]
     if missing:
         faults = [f"branch {i}: gave nothing back" for i in missing]
         raise ContractViolation(contract=fan.gathered.id, edge=fan.back, faults=faults)
-    ordered = [results[str(i)] for i in range(waits["count"])]
-    told = {"results": [{"agent": r["agent"], "answer": r["answer"]} for r in ordered]}
+    every = [results[str(i)] for i in range(waits["count"])]
+    ordered, gaps = [r for r in every if "answer" in r], [r for r in every if "answer" not in r]
+    if not ordered:
+        raise NothingLeft(agent=fan.source, faults=[f"{gap['agent']}: {gap['why']}" for gap in gaps])
+    told: dict[str, Any] = {"results": [{"agent": r["agent"], "answer": r["answer"]} for r in ordered]}
+    if GAPS in fan.gathered.model.model_fields:
+        told[GAPS] = gaps
     edge = Edge(source=f"[{','.join(fan.branches)}]", target=fan.target, contract=fan.gathered)
+    refuse_partial(edge, marks)
     crossing = fan.gathered.check(told, received=waits["inbox"], edge=edge.name)
     carried = run.knows.labels.get(waits["crossed"], {})
     each = [Label.from_json(found) for r in ordered for found in r["labels"]]
     labels = {name: carried.get(name, Label()) for name in crossing.payload}
     labels["results"] = Label("trusted", "public").joined(*each)
+    if GAPS in labels:  # words of our own only
+        labels[GAPS] = Label("trusted", "internal")
     return recorded(run, edge, crossing, at=at, labels=labels)

@@ -38,6 +38,7 @@ def lock_of_definition(found: Definition) -> dict[str, Any]:
         fan_outs=found.topology.fan_outs,
         policy=(found.policy.digest, _rules(found.policy)) if found.policy else None,
         budget=found.budget,
+        budgets=found.budgets,
         shared={name: key.as_json() for name, key in found.shared.items()},
         registries=sorted(found.registries),
         unrecorded=found.standing.unrecorded.as_json(),

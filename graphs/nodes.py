@@ -12,23 +12,27 @@ from uuid import uuid4
 import orjson
 from langchain_core.callbacks import BaseCallbackManager
 from langgraph.config import get_config, get_stream_writer
-from langgraph.errors import GraphBubbleUp, is_invalid_resume
+from langgraph.errors import GraphBubbleUp, GraphDrained, is_invalid_resume
 from langgraph.types import Command
 
 from ..agents.agent import Agent, CompiledAgent, Turn
 from ..agents.handoff import SUBMIT
 from ..contracts.contract import MAX_BYTES, Contract
 from ..contracts.edge import FanOut
-from ..contracts.errors import BudgetExceeded, HandoffConflict, SharedWriteInvalid, TopologyInvalid
+from ..contracts.errors import ContractViolation, HandoffConflict, SharedWriteInvalid, TopologyInvalid
+from ..contracts.failure import STOP, OnFailure
+from ..contracts.marks import joined
 from ..contracts.shared import Key
 from ..ledger.entry import Draft
 from ..ledger.records import AgentEnded, AgentStarted
 from ..tools.position import NS
 from ..tools.run import Activation, Run, activated
 from ..tools.tracing import annotate
+from .failures import Seat, turn_or_reaction
 from .registries import Registry
 from .runs import Runs
 from .state import Turned
+from .stopping import allowed, is_asked, stopped
 from .tokens import TOKENS, Tokens
 
 
@@ -42,17 +46,37 @@ class Node(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What the nodes of one system work with."""
+    """What the nodes of one system work with.
+
+    `reactions` says what happens when an agent's turn fails, by its name, where that does not stop the run;
+    `stands_for` whose turns a stand-in takes, by its own name.
+    """
 
     runs: Runs
     keys: Mapping[str, Key] = field(default_factory=dict)
     registries: Mapping[str, Registry] = field(default_factory=dict)
     summarisers: Mapping[str, CompiledAgent] = field(default_factory=dict)
     intents: frozenset[str] = frozenset()
+    reactions: Mapping[str, OnFailure] = field(default_factory=dict)
+    stands_for: Mapping[str, str] = field(default_factory=dict)
+
+    def reacts(self, turned: Turned) -> bool:
+        """Whether something is declared for the case that nobody can mend what the source of a turn offers."""
+        return not turned.get("given") and turned["source"] in self.reactions
 
 
 def entered(run: Run) -> tuple[str, str]:
-    """Tell the run's positions which node this is; returns its namespace and its path."""
+    """Tell the run's positions which node this is, and count it as a step; returns its namespace and its path.
+
+    Raises:
+        BudgetExceeded: of steps.
+    """
+    ns, path = _placed(run)
+    run.spending.step(path)
+    return ns, path
+
+
+def _placed(run: Run) -> tuple[str, str]:
     config = get_config()
     metadata = config.get("metadata") or {}
     manager = config.get("callbacks")
@@ -67,7 +91,12 @@ def entered(run: Run) -> tuple[str, str]:
 async def of_run(runs: Runs, run: Run) -> AsyncIterator[None]:
     """What becomes of the run when a node of it stops: let go at a review, ended when it fails."""
     try:
+        if run.asked and is_asked(run, at := _placed(run)[1]):
+            await allowed(run, at=at)
         yield
+    except GraphDrained as drained:
+        await runs.drain(run, drained.reason)
+        raise
     except (GraphBubbleUp, asyncio.CancelledError):
         run.settle_abandoned()
         runs.let_go(run.grounds.run)
@@ -77,10 +106,16 @@ async def of_run(runs: Runs, run: Run) -> AsyncIterator[None]:
             run.settle_abandoned()
             runs.let_go(run.grounds.run)
             raise
-        status = "out_of_budget" if isinstance(error, BudgetExceeded) else "failed"
-        reason = run.knows.text(f"{type(error).__name__}: {error}")
-        await runs.end(run, status, reason=reason[:2000])
-        raise
+        try:
+            ns = str((get_config().get("metadata") or {}).get(NS, ""))
+            instead = await stopped(runs, run, error, at=run.positions.path(ns))
+        except GraphBubbleUp:
+            run.settle_abandoned()
+            runs.let_go(run.grounds.run)
+            raise
+        if instead is error:
+            raise
+        raise instead from error
     except BaseException:  # an exit, an interrupt from the keyboard: gone on with from the ledger, by the rules of then
         run.settle_abandoned()
         runs.let_go(run.grounds.run)
@@ -92,81 +127,144 @@ class Ways:
     """Where an agent's offers go: `onwards` names the contract node of each target.
 
     `fan` is the fan-out it may start, `within` the one whose branch it is; `exit` is the contract of its answer to the
-    caller, where it may give one.
+    caller, where it may give one. `chooses`: there is more than one node that may come after it.
     """
 
     onwards: Mapping[str, str]
     exit: Contract | None = None
     fan: FanOut | None = None
     within: FanOut | None = None
+    chooses: bool = False
 
 
-def agent_node(agent: CompiledAgent, spec_digest: str, ways: Ways, means: Means) -> Node:
-    """An agent's turn: takes the inbox, leaves what it turned out."""
-    limits, runs = agent.agent.limits, means.runs
-    who = f"{agent.name}@{agent.agent.version}"
+REPAIR, RETRY, FAILED, STAND_IN = "repair", "retry", "failed", "stand_in"
+"""What the gate says where a turn is taken again, or in the place of another. See `State.gate`."""
+
+
+def agent_node(agent: CompiledAgent, spec_digest: str, ways: Ways, means: Means, seat: Seat) -> Node:
+    """An agent's turn: takes the inbox, leaves what it turned out, or what is left of it where it failed."""
+    runs = means.runs
 
     async def take_turn(state: Any) -> dict[str, Any] | Command[str]:
         run = await runs.attach(state["run"])
         async with of_run(runs, run):
             ns, at = entered(run)
-            run.note(_started(run, who, at, spec_digest, state["inbox"]))
-            again = state.get("turned") if state.get("gate") in ("repair", "retry") else None
-            before = again if state.get("gate") == "repair" else None
-            shown, based = _shared(agent.agent, state.get("shared") or {}, before)
-            since = [*before["since"], before["at"]] if before else []
-            activation = Activation(
-                run=run,
-                agent=agent.name,
-                limits=limits,
-                ns=ns,
-                places=(*since, at),
-                inbox=state["inbox"],
-                crossed=state.get("crossed", ""),
-                shown=shown,
-            )
-            with activated(activation):
-                try:
-                    turn = await agent.turn(
-                        state["inbox"],
-                        activation=activation,
-                        history=state.get("history") or (),
-                        shared={k: held["value"] for k, held in shown.items()},
-                        talk=before["talk"] if before else (),
-                        faults=state.get("faults", []) if before else (),
-                        watch=_tokens(run, agent, ways.exit),
-                    )
-                except GraphBubbleUp:
-                    await activation.settled()
-                    raise
-            _refuse_strays(agent, ways, turn, run)
-            left = Turned(
-                source=agent.name,
-                at=at,
-                since=since,
-                shown=shown,
-                based=based,
-                history=list(state.get("history") or ()) if ways.within else [],
-                offers=[{"target": o.target, "payload": o.payload} for o in turn.offers],
-                # A model that mends its offer was told that its writes are noted; a function says all of it again.
-                writes=_writes(agent, turn, based, means.keys, noted=before["writes"] if before and turn.talk else ()),
-                talk=list(turn.talk),
-                inbox=state["inbox"],
-                crossed=state.get("crossed", ""),
-                branch=state.get("branch", -1),
-                tries=state.get("tries", 0) if ways.within else again["tries"] if again else 0,
-            )
-            target = ", ".join(o.target for o in turn.offers)
-            offered = run.knows.kept(readable([o["payload"] for o in left["offers"]]))
-            ended = AgentEnded(at=at, agent=who, target=target, offer=offered.ref)
-            run.note(Draft(record=ended, key=f"ended:{at}", payloads=(offered,)))
+            begun, before = _begun(agent, ways, state, at)
+
+            async def take() -> Turned:
+                run.note(_started(run, seat.who, at, spec_digest, state["inbox"]))
+                turn = await _turn(agent, ways, seat, begun, before, run=run, ns=ns, state=state)
+                return _turned(agent, turn, begun, before, run=run, keys=means.keys)
+
+            unmended = _unmended(seat, before, state) if state.get("gate") == FAILED else None
+            left = await turn_or_reaction(take, run=run, seat=seat, begun=begun, error=unmended)
             if ways.within is not None:
                 return {"branches": [left]}
-            onwards = ways.onwards[turn.offers[0].target]
-            several = len(set(ways.onwards.values())) > 1
-            return Command(update={"turned": left}, goto=onwards) if several else {"turned": left}
+            if (stand_in := left.get("stand_in")) is not None:
+                return Command(update={"gate": STAND_IN, "turned": left}, goto=stand_in)
+            onwards = ways.onwards[left["offers"][0]["target"]]
+            return Command(update={"turned": left}, goto=onwards) if ways.chooses else {"turned": left}
 
     return take_turn
+
+
+def _begun(agent: CompiledAgent, ways: Ways, state: Mapping[str, Any], at: str) -> tuple[Turned, Turned | None]:
+    """What a turn begins with, and the one that it goes on with, if it does."""
+    gate = state.get("gate")
+    again: Turned | None = state.get("turned") if gate in (REPAIR, RETRY, FAILED, STAND_IN) else None
+    before = again if gate in (REPAIR, FAILED) else None
+    shown, based = _shared(agent.agent, state.get("shared") or {}, before)
+    tries = again["tries"] if again and gate != STAND_IN else 0
+    begun = Turned(
+        source=agent.name,
+        at=at,
+        since=[*before["since"], before["at"]] if before else [],
+        shown=shown,
+        based=based,
+        history=list(state.get("history") or ()) if ways.within else [],
+        offers=[],
+        writes=[],
+        talk=[],
+        inbox=state["inbox"],
+        crossed=state.get("crossed", ""),
+        branch=state.get("branch", -1),
+        tries=state.get("tries", 0) if ways.within else tries,
+    )
+    if again and again.get("marks"):
+        begun["marks"] = again["marks"]
+    if before and before.get("asked"):
+        begun["asked"] = before["asked"]
+    return begun, before
+
+
+async def _turn(
+    agent: CompiledAgent,
+    ways: Ways,
+    seat: Seat,
+    begun: Turned,
+    before: Turned | None,
+    *,
+    run: Run,
+    ns: str,
+    state: Mapping[str, Any],
+) -> Turn:
+    activation = Activation(
+        run=run,
+        agent=agent.name,
+        limits=agent.agent.limits,
+        ns=ns,
+        places=(*begun["since"], begun["at"]),
+        inbox=begun["inbox"],
+        crossed=begun["crossed"],
+        shown=begun["shown"],
+    )
+    with activated(activation):
+        try:
+            turn = await agent.turn(
+                begun["inbox"],
+                activation=activation,
+                history=state.get("history") or (),
+                shared={k: held["value"] for k, held in begun["shown"].items()},
+                talk=before["talk"] if before else (),
+                faults=state.get("faults", []) if before else (),
+                watch=_tokens(run, agent, ways.exit),
+            )
+        except GraphBubbleUp:
+            await activation.settled()
+            raise
+        except Exception:
+            if seat.declared != STOP:  # the run goes on, so what is still under way must have ended before
+                await activation.settled()
+            raise
+    _refuse_strays(agent, ways, turn, run)
+    return turn
+
+
+def _turned(
+    agent: CompiledAgent, turn: Turn, begun: Turned, before: Turned | None, *, run: Run, keys: Mapping[str, Key]
+) -> Turned:
+    """What a turn leaves, recorded."""
+    left: Turned = {
+        **begun,
+        "offers": [{"target": o.target, "payload": o.payload} for o in turn.offers],
+        # A model that mends its offer was told that its writes are noted; a function says all of it again.
+        "writes": _writes(agent, turn, begun["based"], keys, noted=before["writes"] if before and turn.talk else ()),
+        "talk": list(turn.talk),
+    }
+    if made := [{**m.as_json(), "why": run.knows.text(m.why)} for m in turn.marks]:
+        left["marks"] = joined(begun.get("marks", ()), made)
+    target = ", ".join(o.target for o in turn.offers)
+    offered = run.knows.kept(readable([o["payload"] for o in left["offers"]]))
+    ended = AgentEnded(at=begun["at"], agent=f"{agent.name}@{agent.agent.version}", target=target, offer=offered.ref)
+    run.note(Draft(record=ended, key=f"ended:{begun['at']}", payloads=(offered,)))
+    return left
+
+
+def _unmended(seat: Seat, before: Turned | None, state: Mapping[str, Any]) -> ContractViolation:
+    """Why a turn failed whose offer nobody could mend."""
+    target = str(before["offers"][0]["target"]) if before else ""
+    contract = seat.gives[target].id if target in seat.gives else "its contract"
+    return ContractViolation(contract=contract, edge=f"{seat.role}→{target}", faults=state.get("faults") or ())
 
 
 def _tokens(run: Run, agent: CompiledAgent, answers: Contract | None) -> Tokens | None:

@@ -24,6 +24,7 @@ from ..contracts.errors import EdgewrightError, ReadRefused, ThreadWaiting
 from ..ledger.holds import Holds
 from ..tools.tracing import guard_traces
 from .blocking import blocking, blocking_stream
+from .cancelling import StopsRecorded
 from .crossing import ADMITTED
 from .inside import AROUND, around, place_of, shielded
 from .runs import Runs
@@ -105,6 +106,8 @@ class GovernedGraph(CompiledStateGraph[Any, Any, Any, Any]):
                     self.governing.holds.hold(thread, wait=self.governing.wait, nested=True)
                 )
                 await self._refuse_open(config, thread, new=isinstance(input, Mapping))
+            if thread and not within:
+                await stack.enter_async_context(StopsRecorded(self.governing.runs, thread))
             inner = cast("AsyncGenerator[Any, None]", super().astream(input, config, stream_mode=asked, **options))
             async for part in await stack.enter_async_context(aclosing(inner)):
                 mode, data = (part["type"], part["data"]) if version == "v2" else part

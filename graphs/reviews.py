@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import orjson
 from langgraph.types import Command
 
-from ..contracts.budget import Amounts, Budget
-from ..contracts.digest import digest
 from ..contracts.edge import Edge, FanOut
 from ..contracts.errors import ContractViolation
-from ..contracts.review import AskingRule, ReviewAnswer, ReviewRequest, binding_of
-from ..ledger.entry import Draft
-from ..ledger.records import ReviewAnswered, ReviewAsked
-from ..tools import signing
-from ..tools.asking import LATE
-from ..tools.drive import ask
+from ..contracts.review import AskingRule, ReviewAnswer, binding_of
 from ..tools.run import Run
-from ..tools.signing import EXPIRED, counted, from_record, key_of, on_record, starter_of, vouched
 from .fanout import mended
 from .nodes import Means, Node, entered, of_run, readable
+from .questions import Question, answer_to
 
 
 class HandoffAnswer(ReviewAnswer):
@@ -80,91 +71,23 @@ async def mended_by_person(
     Raises:
         ContractViolation: the person rejects it.
     """
-    grounds = run.grounds
-    base = binding_of(run=grounds.run, tenant=grounds.tenant, at=at, edge=place.edge, payload=readable(payload))
-    review = digest([grounds.run, base])[:24]
-    rule = AskingRule(id=place.contract, approver=place.role, reason="breaks its contract")
-    asked = await _on_record(run, review, base, place=place, at=at, agent=agent)
-    shown = run.knows.cleaned(readable(payload))
-    request = ReviewRequest(
-        id=review,
+    grounds, told = run.grounds, readable(payload)
+    question = Question(
         kind="handoff",
-        run=grounds.run,
-        agent=agent,
-        edge=place.edge,
-        arguments=shown if isinstance(shown, dict) else {},
-        rules=(rule,),
-        faults=tuple(faults),
-        started_by=starter_of(run),
-        asked=asked.asked,
-        expires=asked.expires,
-        binding=asked.binding,
-    )
-    answer = await _answered(run, request, asked, base)
-    if answer is None or answer.decision == "reject":
-        raise ContractViolation(contract=place.contract, edge=place.edge, faults=faults)
-    return dict(answer.arguments or {})
-
-
-async def _on_record(run: Run, review: str, base: str, *, place: Place, at: str, agent: str) -> ReviewAsked:
-    """The question as the ledger has it, from its first asking on."""
-    known = run.journal.get(f"asked:{review}")
-    if isinstance(known, ReviewAsked):
-        return known
-    time = signing.now()
-    expires = signing.open_until(run, time)
-    asked = ReviewAsked(
-        review=review,
+        base=binding_of(run=grounds.run, tenant=grounds.tenant, at=at, edge=place.edge, payload=told),
         at=at,
         agent=agent,
         about=place.edge,
-        binding=_bound(run, base, expires),
-        rules=[place.contract],
-        approvers=[place.role],
-        asked=time,
-        expires=expires,
+        edge=place.edge,
+        rule=AskingRule(id=place.contract, approver=place.role, reason="breaks its contract"),
+        payload=told,
+        faults=tuple(faults),
+        takes=HandoffAnswer,
     )
-    run.spend(agent, Budget(), Amounts(asks=1))  # a question is one, whatever it is about
-    kept = (await run.write(Draft(record=asked, key=f"asked:{review}")))[0].record
-    return kept if isinstance(kept, ReviewAsked) else asked
-
-
-def _bound(run: Run, base: str, expires: float) -> str:
-    """What an answer is bound to, its expiry included: nobody makes it longer on record."""
-    return signing.bound(run.ledger, of=base, expires=expires)
-
-
-async def _answered(run: Run, request: ReviewRequest, asked: ReviewAsked, base: str) -> ReviewAnswer | None:
-    """The answer that counts: the first on record. None for one that came too late, or that was not signed here.
-
-    What is not signed, or by somebody who may not, is passed over, and the question stays open.
-    """
-    if asked.binding != _bound(run, base, asked.expires):
-        return None
-    key = f"answered:{request.id}"
-    known = run.journal.get(key)
-    while not isinstance(known, ReviewAnswered):
-        answer = ask(request, HandoffAnswer)
-        if answer is None:
-            late = ReviewAnswered(review=request.id, at=asked.at, decision=EXPIRED, reason=LATE, reviewer="nobody")
-            known = (await run.write(Draft(record=late, key=key)))[0].record
-            break
-        found = counted(run, asked, request.rules, answer) if answer.review in ("", request.id) else None
-        if found is None or (found.decision == "edit" and found.arguments is None):
-            continue
-        record, payloads = on_record(run, asked.at, found)
-        known = (await run.write(Draft(record=record, key=key, payloads=payloads)))[0].record
-    assert isinstance(known, ReviewAnswered)
-    arguments, words = [await asyncio.to_thread(_exact, run, ref) for ref in (known.arguments, known.words)]
-    kept = from_record(known, arguments=arguments, words=words)
-    if kept is None or not vouched(key_of(run.ledger), kept, review=request.id, binding=asked.binding):
-        return None
-    return kept
-
-
-def _exact(run: Run, ref: str) -> Any:
-    body = run.ledger.exact(run.grounds.run, ref) if ref else None
-    return orjson.loads(body) if body is not None else None
+    answer = await answer_to(run, question)
+    if answer is None or answer.decision == "reject":
+        raise ContractViolation(contract=place.contract, edge=place.edge, faults=faults)
+    return dict(answer.arguments or {})
 
 
 def _asked_about(place: Place, turned: Mapping[str, Any]) -> Any:
@@ -180,6 +103,6 @@ def _mended(place: Place, state: Mapping[str, Any], edited: Mapping[str, Any]) -
     if place.kind == "out":
         told = [b for b in edited.get("branches", ()) if isinstance(b, Mapping)]
         offers = [{"target": b.get("agent"), "payload": b.get("brief")} for b in told]
-        return {"turned": {**turned, "offers": offers or turned["offers"]}}
+        return {"turned": {**turned, "offers": offers or turned["offers"], "whole": True}}
     offer = {**turned["offers"][0], "payload": dict(edited)}
-    return {"turned": {**turned, "offers": [offer]}}
+    return {"turned": {**turned, "offers": [offer], "whole": True}}

@@ -20,15 +20,12 @@ from ..contracts.policy import CompiledPolicy
 from ..contracts.redaction import Redactor
 from ..contracts.review import DEVELOPMENT, OPERATOR, REVIEW_SECONDS, ReviewAnswer, Reviewer
 from ..contracts.tool import ToolSpec
+from ..ledger.counters import Counters
 from ..ledger.entry import Draft, Entry, Payload
 from ..ledger.records import (
-    CallJudged,
-    ContractPassed,
-    EffectDone,
-    EffectFailed,
-    EffectRefused,
     PayloadsErased,
     ReviewAnswered,
+    RunDrained,
     RunEnded,
     RunResumed,
     RunStarted,
@@ -40,12 +37,11 @@ from ..tools.knowing import NOTHING_SHOWN, Knowledge
 from ..tools.run import Grounds, Run, active
 from ..tools.signing import from_record, key_of, start_mac, start_of, starter_of
 from .home import Home
+from .learning import learn_again
 from .standing import Standing
 
 LATE, ADMITTED = 256, 32
 _RUNS = UUID("6f1d9a52-5f0b-4f0a-9c1e-0a8d8f2f7f11")
-
-
 TENANT = "local"
 STARTED_BY: ContextVar[Reviewer | None] = ContextVar("edgewright_started_by", default=None)
 """Who starts the runs that begin in this context. It comes from whoever holds the system, never from a request."""
@@ -81,6 +77,7 @@ class Runs:
         self._standing, self._home, self._policy, self._tools = standing, home, policy, tools
         self._document, self._defined = document, False
         self.review_seconds = REVIEW_SECONDS
+        self.counters: Counters | None = None
         self._live: dict[str, Run] = {}
         self._around: dict[str, tuple[int, int, int]] = {}
         self._late: deque[Knowledge] = deque(maxlen=LATE)
@@ -100,6 +97,8 @@ class Runs:
             tools=self._tools,
             request={k: v for k, v in request.items() if k in self._standing.policy_fields},
             budget=self._standing.budget,
+            budgets=self._standing.budgets,
+            loops=self._standing.loops,
             resources=self._standing.resources,
         )
 
@@ -135,7 +134,7 @@ class Runs:
             tenant, starter = outer.run.grounds.tenant, starter_of(outer.run)
         grounds = self._grounds(run_id, thread, environment, request, tenant=tenant)
         key = new_run_key()
-        run = Run(grounds=grounds, ledger=ledger, knows=self._knowledge(key.body))
+        run = Run(grounds=grounds, ledger=ledger, counters=self.counters, knows=self._knowledge(key.body))
         run.knows.learn(self._standing.entry.leaves(request))
         run.knows.said(self._standing.entry, request)
         body = run.knows.kept(request)
@@ -159,7 +158,7 @@ class Runs:
             self._defined = True
         if entry.record is not started:  # it was there: an earlier process began it
             return await self.attach(run_id)
-        run.started = entry.time
+        run.started, run.outer = entry.time, active()
         self._live[run_id] = run
         return run
 
@@ -220,8 +219,9 @@ class Runs:
         if not entries or not isinstance(began := entries[0].record, RunStarted):
             return None
         now = self._standing.digest
-        ended = any(isinstance(e.record, RunEnded) for e in entries)
-        if began.system_digest == now or self._document is None or ended:
+        ends = [e.record.status for e in entries if isinstance(e.record, RunEnded)]
+        over = status_of([e.kind for e in entries], ends[-1] if ends else None) == "completed"
+        if began.system_digest == now or self._document is None or over:
             return None
         body = await asyncio.to_thread(ledger.definition, began.system_digest)
         if body is None:
@@ -262,7 +262,7 @@ class Runs:
     async def attach(self, run_id: str) -> Run:
         """The live run, or the one that the ledger holds. Raises NotFound, LedgerCorrupt, SystemChanged."""
         if run_id in self._live:
-            return self._live[run_id]
+            return _inside(self._live[run_id])
         ledger = await self._home.ledger()
         entries = await asyncio.to_thread(ledger.entries, run_id)
         if not entries or not isinstance(entries[0].record, RunStarted):
@@ -279,48 +279,26 @@ class Runs:
             raise LedgerCorrupt(run=run_id, seq=0, fault="the request it began with is gone")
         request = orjson.loads(body)
         run = Run.over(self._grounds_of(run_id, began, request), ledger, entries)
+        run.counters = self.counters
         start_of(ledger, run_id, run.journal)  # raises where it was changed
         key: bytes | None = await asyncio.to_thread(ledger.run_key, run_id)
         made = self._knowledge(key or b"")
         made.labels, run.knows = run.knows.labels, made
         run.knows.learn(self._standing.entry.leaves(request))
         run.knows.said(self._standing.entry, request)
-        await asyncio.to_thread(self._learn_again, run, entries)
+        await asyncio.to_thread(self.learn_again, run, entries)
         if _interrupted(entries):
             now = self._standing.digest if began.system_digest != self._standing.digest else ""
             run.note(Draft(record=RunResumed(records=len(entries), system_digest=now)))
-        return self._live.setdefault(run_id, run)
+        return _inside(self._live.setdefault(run_id, run))
 
     def _knowledge(self, key: bytes) -> Knowledge:
         standing = self._standing
         return Knowledge(redactor=standing.recorded, watches=standing.watches, covered=standing.covered, key=key)
 
-    def _learn_again(self, run: Run, entries: list[Entry]) -> None:
-        """Make again what the run knew, from what the ledger has sealed of it: what its agents read, what to hide.
-
-        A node that was done before is not executed again, so nothing else would tell what its tools had told it.
-        """
-        knows, contracts = run.knows, self._standing.contracts if self._standing.watches else {}
-        for entry in entries:
-            match entry.record:
-                case ContractPassed(contract=name, payload=ref) if name in contracts:
-                    knows.learn(contracts[name].leaves(self._exact(run, ref) or {}))
-                case CallJudged(at=at, arguments=ref, labels=labels, strayed=strayed, verdict="allow"):
-                    # A record from before grounds were kept leads nowhere, and believes nothing.
-                    grounds = {name: label[2] if len(label) > 2 else "untrusted" for name, label in labels.items()}
-                    knows.given(at, self._exact(run, ref) or {}, grounds, strayed=strayed)
-                case EffectDone(effect=at, tool=name, outcome=ref):
-                    knows.told(at, self._exact(run, ref), self._tools.get(name))
-                case EffectRefused(effect=at, tool=name, reason=said) | EffectFailed(effect=at, tool=name, error=said):
-                    knows.told(at, said, self._tools.get(name))
-                case _:
-                    pass
-
-    @staticmethod
-    def _exact(run: Run, ref: str) -> Any:
-        """A payload as it was; None where it was erased."""
-        body = run.ledger.exact(run.grounds.run, ref)
-        return None if body is None else orjson.loads(body)
+    def learn_again(self, run: Run, entries: list[Entry]) -> None:
+        """Make again what the run knew; see `learning.py`. Blocks."""
+        learn_again(run, entries, self._standing, self._tools)
 
     def let_go(self, run_id: str) -> None:
         """Forget a run that waits for a person, or has ended. The ledger has all of it."""
@@ -372,15 +350,38 @@ class Runs:
             cleaned = redactor.clean(cleaned)[0]
         return value if cleaned == plain else cleaned
 
-    async def end(self, run: Run, status: str, *, reason: str = "", response: Payload | None = None) -> None:
+    async def drain(self, run: Run, reason: str, *, scope: str = "", unit: str = "") -> None:
+        """Record that a run stopped at a checkpoint, to be gone on with, and let it go; once, whoever stopped it."""
+        if run.grounds.run not in self._live or run.drained:
+            return
+        run.settle_abandoned()
+        run.drained = True
+        record = RunDrained(reason=run.knows.text(reason)[:2000], scope=scope, unit=unit, spent=run.spent.as_json())
+        try:
+            await run.write(Draft(record=record))
+        finally:
+            self.let_go(run.grounds.run)
+
+    async def end(
+        self, run: Run, status: str, *, reason: str = "", response: Payload | None = None, marks: Sequence[Any] = ()
+    ) -> None:
         """Record a run's end and let it go; returns when all of its records are durable."""
         run.settle_abandoned()
         ref = response.ref if response else ""
-        record = RunEnded(status=status, reason=reason, response=ref, spent=run.spent.as_json())
+        told = [[m["kind"], m["agent"], m["why"]] for m in marks]
+        record = RunEnded(status=status, reason=reason, response=ref, spent=run.spent.as_json(), marks=told)
         try:
             await run.write(Draft(record=record, payloads=(response,) if response else ()))
         finally:  # what could not be written must not live on here: only the ledger knows what is so
             self.let_go(run.grounds.run)
+
+
+def _inside(run: Run) -> Run:
+    """A run, knowing whose turn it is inside which it is driven; a resumption may have made that another object."""
+    around = active()
+    if around is None or around.run is not run:
+        run.outer = around
+    return run
 
 
 def _unpacked(value: Any) -> Any:

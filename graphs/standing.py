@@ -10,6 +10,7 @@ from typing import Any
 from ..contracts.budget import Budget
 from ..contracts.contract import Contract, Never
 from ..contracts.labels import Sensitivity
+from ..contracts.loops import LOOPS, Loops
 from ..contracts.redaction import Redactor
 
 
@@ -17,6 +18,7 @@ from ..contracts.redaction import Redactor
 class Standing:
     """See the module. `agents` maps names to `name@version digest`; `digest` covers all of the system.
 
+    `budget` is of one run, `budgets` are those that runs share.
     `contracts` are those of all edges, by id; `unrecorded` is what no record, trace or question to a person shows.
     """
 
@@ -31,6 +33,8 @@ class Standing:
     contracts: Mapping[str, Contract]
     unrecorded: Never
     guards_private: bool = False
+    budgets: tuple[Budget, ...] = ()
+    loops: Loops = LOOPS
 
     def recorded(self, known: Mapping[str, Sensitivity], *, detect: bool = True) -> Redactor:
         """What cuts out of records what they must not show, given the run's sensitive values by text.

@@ -1,6 +1,6 @@
 """The checkpointed state of a governed graph. Each key has one kind of writer; a caller can write `request` only.
 
-Of all of it a reader sees `run` and `response`; see `reading.py`.
+Of all of it a reader sees `run`, `response` and `marks`; see `reading.py`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Annotated, Any, NotRequired
 from langchain_core.messages import AnyMessage
 from typing_extensions import TypedDict  # Pydantic, which makes its schemas, takes typing's from Python 3.12 only
 
-RUN, REQUEST, RESPONSE = "run", "request", "response"
-PUBLIC = (RUN, RESPONSE)
+RUN, REQUEST, RESPONSE, MARKS = "run", "request", "response", "marks"
+PUBLIC = (RUN, RESPONSE, MARKS)
 
 
 def collected(before: list[Any] | None, new: list[Any] | None) -> list[Any]:
@@ -25,6 +25,11 @@ class Turned(TypedDict):
     A repair goes on with the turn: `since` are the places of the tries before it, whose talk it still has; `shown` are
     the shared keys that it was shown, and `based` the versions of those that it may write, as the turn began.
     `history` is what a branch had been handed beside its brief, for when it begins anew.
+
+    `marks` is what a reader of the answer has to know of this turn and those before it. `given`: the offer is not of
+    its agent's making, so nobody mends it; `whole`: a person made it whole where a part was missing. Where the turn
+    failed: `asked` is how often a person was asked about it, `gap` what a branch leaves that is skipped, and `stand_in`
+    who takes the turn of a branch in its place.
     """
 
     source: str
@@ -41,6 +46,12 @@ class Turned(TypedDict):
     branch: int
     tries: int
     place: NotRequired[str]
+    marks: NotRequired[list[dict[str, str]]]
+    given: NotRequired[bool]
+    whole: NotRequired[bool]
+    asked: NotRequired[int]
+    gap: NotRequired[dict[str, str]]
+    stand_in: NotRequired[str]
 
 
 class State(TypedDict):
@@ -57,9 +68,12 @@ class State(TypedDict):
         fan: what a fan-out waits for: what its source had been handed, how many branches; written by contract nodes.
         results: what branches gave back, checked; written by the contract node behind them.
         shared: shared keys, each with its value, version, last writer and label; written by contract nodes.
-        gate: the last contract node's decision: `passed`, `repair`, `retry` or `review`.
+        gate: the last contract node's decision: `passed`, `repair`, `retry`, `review`, or `failed` (its source could
+            not mend it, and something is declared for that). An agent's is `stand_in`: another takes its turn.
         faults: why, for the repair.
         response: the payload that crossed to the end.
+        marks: what a reader of the response has to know of how it came about, see `contracts/marks.py`; written by
+            contract nodes.
     """
 
     request: NotRequired[Any]
@@ -75,6 +89,7 @@ class State(TypedDict):
     gate: NotRequired[str]
     faults: NotRequired[list[str]]
     response: NotRequired[dict[str, Any]]
+    marks: NotRequired[list[dict[str, str]]]
 
 
 class Branch(TypedDict):
@@ -93,7 +108,8 @@ class Branch(TypedDict):
 
 
 class Output(TypedDict):
-    """What a caller gets: the run's id, by which the ledger explains it, and the response."""
+    """What a caller gets: the run's id, by which the ledger explains it, the response, and marks where it has any."""
 
     run: NotRequired[str]
     response: NotRequired[dict[str, Any]]
+    marks: NotRequired[list[dict[str, str]]]

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 from uuid import uuid4
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from langchain_core.caches import BaseCache
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.errors import GraphDrained
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command
@@ -21,18 +24,19 @@ from langgraph.types import Command
 from ..contracts.budget import Budget
 from ..contracts.contract import Never
 from ..contracts.errors import NotFound, SystemChanged, TopologyInvalid
+from ..contracts.loops import LOOPS, Loops
 from ..contracts.policy import Policy
 from ..contracts.review import APPROVAL_SECONDS, REVIEW_SECONDS, ReviewAnswer, Reviewer, ReviewRequest
 from ..contracts.shared import Key
+from ..ledger.counters import Counters
 from ..ledger.holds import Hold
 from ..ledger.store import Ledger
 from ..ledger.transcript import transcript
 from ..tools import signing
-from ..tools.compensation import Compensation
 from .answering import Taking, answering, refuse_other_tenants, seconds_or_faults
 from .blocking import blocking
 from .definition import UNRECORDED, build, define, reloaded
-from .drawing import Drawing, drawing_of, to_mermaid, to_png, to_svg
+from .drawable import Drawable
 from .home import Home
 from .locking import lock_of_definition
 from .reading import GovernedGraph, Governing
@@ -43,16 +47,17 @@ from .state import REQUEST, RUN
 from .store import VersionedStore
 from .story import Story
 from .topology import Topology
-from .undoing import undo
+from .undoable import Undoable
 
 __all__ = ["Durability", "RunResult", "System", "system_of"]
 T = TypeVar("T")
+_NO_END = 10**9
 Durability = Literal["sync", "async", "exit"]
 _LOADED: WeakValueDictionary[tuple[str, str], System] = WeakValueDictionary()
 _SYSTEMS: WeakKeyDictionary[StateGraph[Any, Any, Any, Any], System] = WeakKeyDictionary()
 
 
-class System:
+class System(Drawable, Undoable):
     """A governed multi-agent system.
 
     Args:
@@ -60,7 +65,11 @@ class System:
         version: rises when the system changes.
         topology: agents and edges.
         policy: what tools may do. A system whose agents have tools and which has no policy denies every call.
-        budget: limits of one run.
+        budget: limits of one run; with `Budget(of=...)` beside it, of all runs of a thread, the system or a tenant.
+        loops: how often the same may come over and over before the run is stopped.
+        counters: where the budgets are counted that runs of several machines share (`PostgresCounters`); None counts
+            them in the ledger.
+        cache: where agents that may (`Agent(cache=True)`) look for earlier replies.
         model: for agents that name none: `provider:model` or a chat model.
         resources: what tools reach through `ctx.resource(Class)`: database handles, clients.
         environment: `development`, `staging`, `production`, …; policy reads it as `context.env`.
@@ -85,7 +94,10 @@ class System:
         version: int,
         topology: Topology,
         policy: Policy | None = None,
-        budget: Budget | None = None,
+        budget: Budget | Sequence[Budget] | None = None,
+        loops: Loops = LOOPS,
+        counters: Counters | None = None,
+        cache: BaseCache | None = None,
         model: str | BaseChatModel | None = None,
         resources: Sequence[Any] = (),
         environment: str = "development",
@@ -105,6 +117,8 @@ class System:
             topology=topology,
             policy=policy,
             budget=budget,
+            loops=loops,
+            cache=cache,
             model=model,
             resources=resources,
             environment=environment,
@@ -113,17 +127,22 @@ class System:
             unrecorded=unrecorded,
         )
         self.name, self.version, self.topology = name, version, topology
-        self.entry, self.policy, self.budget = found.entry, found.policy, found.budget
+        self.entry, self.policy, self.budget, self.budgets = found.entry, found.policy, found.budget, found.budgets
         self.specs, self.tools, self.standing = found.specs, found.tools, found.standing
         self.home, self.wait = Home(home), wait
         self._builder, self._runs = build(found, self.home, lock_of_definition(found))
-        self._runs.review_seconds = float(review_seconds)
+        self._runs.review_seconds, self._runs.counters = float(review_seconds), counters
         handles = {t.name: t for a in topology.agents for t in a.tools}
         self._takes = Taking(runs=self._runs, home=self.home, seconds=float(approval_seconds), tools=handles)
         _SYSTEMS[self._builder] = self
         self._loaded_as = found.standing.digest, str(self.home.path.resolve()) if self.home.path else ""
         if self.home.path is not None:
             _LOADED[self._loaded_as] = self
+
+    @property
+    def counters(self) -> Counters | Ledger:
+        """Where the budgets are counted that runs share. Its reads block."""
+        return self._runs.counters or self.ledger
 
     @property
     def digest(self) -> str:
@@ -153,28 +172,14 @@ class System:
         graph = GovernedGraph(governing=governing, **attributes)
         versions = {n: f"{s.id} {s.digest[:12]}" for n, s in self.specs.items()}
         notes = {"edgewright_system": f"{self.standing.id} {self.digest[:12]}", "edgewright_agents": versions}
-        return graph.with_config({"metadata": notes, "recursion_limit": 100})
+        # Behind our own bounds, which say what was going round: LangGraph's counts steps of the graph.
+        steps = self.budget.steps if self.budget.steps is not None else _NO_END
+        return graph.with_config({"metadata": notes, "recursion_limit": steps + 10})
 
     @cached_property
     def graph(self) -> GovernedGraph:
         """The compiled graph without a checkpointer, as `langgraph.json` names it."""
         return self.compile()
-
-    def draw(self) -> Drawing:
-        """The graph's nodes and edges as a drawing; see `mermaid`, `svg`, `png`."""
-        return drawing_of(self.graph.get_graph(), title=self.standing.id)
-
-    def mermaid(self) -> str:
-        """The drawing as mermaid text."""
-        return to_mermaid(self.draw())
-
-    def svg(self) -> str:
-        """The drawing as SVG."""
-        return to_svg(self.draw())
-
-    def png(self) -> bytes:
-        """The drawing as PNG."""
-        return to_png(self.draw())
 
     # -- running -------------------------------------------------------------------------------------------------
 
@@ -294,7 +299,10 @@ class System:
     async def _drive(self, given: Any, thread: str, durability: Durability, config: RunnableConfig | None) -> RunResult:
         async with self.hold(thread, nested=True):
             graph = await self._running()
-            value = await graph.ainvoke(given, _on(thread, config), durability=durability)
+            try:
+                value = await graph.ainvoke(given, _on(thread, config), durability=durability)
+            except GraphDrained as drained:
+                return replace(await self._standing_of(thread), status="drained", reason=drained.reason)
             return result_of(thread, value or {}, value.get("__interrupt__", ()) if value else ())
 
     async def astream(
@@ -337,32 +345,6 @@ class System:
         """`aresume` for code without an event loop, notebooks included."""
         return blocking(self.aresume(thread, answers, **options))
 
-    async def acompensate(self, run: str, *, by: str, again: bool = False, keep_going: bool = False) -> Compensation:
-        """Undo what a run that has ended did, the last effect first, by the `compensate` of its tools.
-
-        Each effect is undone once, whatever crashes and however often this is called. One that could not be undone
-        stops the rest, for effects before it may be what it stands on.
-
-        Args:
-            by: who wants that; it goes on record.
-            again: `by` has looked: an undoing that may have happened is done again, and a record that others changed
-                since is taken as it is now.
-            keep_going: do not stop.
-
-        Raises:
-            NotFound: there is no such run.
-            UndoRefused: it has not ended, is another system's, was erased, or nobody is named.
-            ThreadBusy: its thread is running, or somebody undoes it now.
-            LedgerUnavailable, LedgerCorrupt: what was undone until then is on record.
-        """
-        ledger, learn = await self.home.ledger(), self._runs._learn_again
-        options = {"again": again, "keep_going": keep_going}
-        return await undo(self.definition, ledger, run, hold=self.hold, learn=learn, by=by, **options)
-
-    def compensate(self, run: str, *, by: str, again: bool = False, keep_going: bool = False) -> Compensation:
-        """`acompensate` for code without an event loop, notebooks included."""
-        return blocking(self.acompensate(run, by=by, again=again, keep_going=keep_going))
-
     # -- what happened -------------------------------------------------------------------------------------------
 
     @property
@@ -376,9 +358,6 @@ class System:
         if not entries:
             raise NotFound(kind="run", name=run)
         return Story(run, transcript(entries, lambda digest: self.ledger.payload(run, digest)))
-
-    def _repr_html_(self) -> str:
-        return f"<div style='overflow:auto'>{self.svg()}</div>"
 
     def close(self) -> None:
         """Close ledger and checkpoints; they open again when used. A closed version does not count as loaded."""

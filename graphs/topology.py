@@ -14,10 +14,15 @@ from ..agents.agent import Agent
 from ..contracts.contract import Contract
 from ..contracts.edge import END, NO_HISTORY, START, Edge, FanOut, History, OnViolation
 from ..contracts.errors import TopologyInvalid
+from ..contracts.failure import STOP, FailureKind
+from .reactions import GAPS, Declared, faults_of_reactions, may_skip
 
 
 class Topology(Protocol):
-    """What the builder needs of a topology."""
+    """What the builder needs of a topology.
+
+    It may have an attribute `on_failure`, too: what happens when an agent's turn fails, one for all or one per name.
+    """
 
     @property
     def agents(self) -> Sequence[Agent]:
@@ -53,6 +58,8 @@ class Supervisor:
         aggregator: gets `{"results": [{"agent": ..., "answer": finding}, ...]}` and the carried fields.
         finding: with an aggregator: contract of what a specialist gives back, one for all or one per name.
         carried: fields of the request that the aggregator gets too.
+        on_failure: what happens when an agent's turn fails, one for all or one per name; the run stops otherwise. Where
+            a branch may be skipped, the aggregator gets `gaps`, too: `[{"agent": ..., "kind": ..., "why": ...}, ...]`.
     """
 
     router: Agent
@@ -65,6 +72,7 @@ class Supervisor:
     aggregator: Agent | None = None
     finding: Contract | Mapping[str, Contract] | None = None
     carried: Sequence[str] = ()
+    on_failure: Declared = STOP
 
     @property
     def agents(self) -> Sequence[Agent]:
@@ -101,7 +109,7 @@ class Supervisor:
                 briefs=self._each(self.brief),
                 answers=findings,
                 target=self.aggregator.name,
-                gathered=gathered(self.takes, findings, self.carried),
+                gathered=gathered(self.takes, findings, self.carried, gaps=may_skip(self.on_failure, list(findings))),
                 on_violation=self.on_violation,
                 history=self.history,
             ),
@@ -135,13 +143,15 @@ class Supervisor:
 class Pipeline:
     """A fixed line of agents. `contracts` has one more than `stages`: before each stage, and after the last.
 
-    `history` is which messages of a stage's turn cross to the next.
+    `history` is which messages of a stage's turn cross to the next. `on_failure` is what happens when a stage's turn
+    fails, one for all or one per name; the run stops otherwise.
     """
 
     stages: Sequence[Agent]
     contracts: Sequence[Contract]
     on_violation: OnViolation = field(default_factory=OnViolation)
     history: History = NO_HISTORY
+    on_failure: Declared = STOP
 
     def __post_init__(self) -> None:
         needs = f"{len(self.stages)} stages need {len(self.stages) + 1} contracts, not {len(self.contracts)}"
@@ -182,8 +192,14 @@ class Pipeline:
         return ()
 
 
-def gathered(source: Contract, answers: Mapping[str, Contract], carried: Sequence[str]) -> Contract:
-    """The contract of what meets behind a fan-out: `results`, typed by agent, and fields carried from its source."""
+def gathered(
+    source: Contract, answers: Mapping[str, Contract], carried: Sequence[str], *, gaps: bool = False
+) -> Contract:
+    """The contract of what meets behind a fan-out: `results`, typed by agent, and fields carried from its source.
+
+    Args:
+        gaps: whether a branch may be skipped; then `gaps` says which was, and why.
+    """
     each = []
     for name, contract in answers.items():
         parts: dict[str, Any] = {"agent": (Literal[name], ...), "answer": (contract.model, ...)}
@@ -192,6 +208,9 @@ def gathered(source: Contract, answers: Mapping[str, Contract], carried: Sequenc
     several: Any = list[Annotated[one, Field(discriminator="agent")]] if len(each) > 1 else list[one]
     kept = {n: (source.model.model_fields[n].annotation, source.model.model_fields[n]) for n in carried}
     fields: dict[str, Any] = {**kept, "results": (several, ...)}
+    if gaps:
+        gap: dict[str, Any] = {"agent": (Literal[*answers], ...), "kind": (FailureKind, ...), "why": (str, ...)}
+        fields[GAPS] = (list[create_model("Gap", **gap)], ...)  # type: ignore[misc]
     model = create_model("Gathered", **fields)
     return Contract(model, version=max(c.version for c in answers.values()), carried=list(carried))
 
@@ -231,7 +250,7 @@ def faults_of_topology(topology: Topology) -> list[str]:
     faults += [f"agent {n!r} has no edge out" for n in names if n not in sources]
     if END not in reached:
         faults.append("nothing leads to the end")
-    return faults
+    return faults + faults_of_reactions(topology)
 
 
 def _faults_of_fan(fan: FanOut, topology: Topology) -> list[str]:

@@ -93,6 +93,7 @@ def _over(found: Definition, ledger: Ledger, run: str, began: RunStarted, entrie
         tools=found.tools,
         request={k: v for k, v in request.items() if k in standing.policy_fields},
         budget=found.budget,
+        budgets=found.budgets,
         resources=standing.resources,
         tenant=began.tenant,
     )

@@ -30,6 +30,7 @@ from ..ledger.sealing import keyed
 from . import limits, signing
 from .judging import denied, recorded
 from .provenance import provenance_of
+from .reserving import spend
 from .steps import AskPerson, Call, Load, Step, Write
 
 OUTCOME_UNKNOWN = Rule(id="effect.unknown", approver="operator", reason="a crash hid whether this happened")
@@ -183,11 +184,14 @@ def _written(asking: _Asking, turn: int, review: str, rules: Sequence[AskingRule
     )
     body, counts = run.knows.kept(dict(asking.arguments)), (limits.asking(call),)
     try:
-        run.spend(call.activation.agent, call.activation.limits, Amounts(asks=1))
-        written = yield Write(drafts=(Draft(record=asked, key=f"asked:{review}", payloads=(body,), counts=counts),))
+        shared = spend(call.activation, Amounts(asks=1), call=f"asked:{review}", at=call.at)
+        draft = Draft(record=asked, key=f"asked:{review}", payloads=(body,), counts=counts)
+        if shared:
+            yield Write(drafts=shared, shared=True)
+        written = yield Write(drafts=(draft,))
     except (BudgetExceeded, LimitReached) as error:  # a flood of questions stops the run (threat 37)
         yield from recorded(call, asking.arguments, replace(denied("budget", str(error)), facts=asking.facts))
-        raise limits.out_of_asks(error) from error
+        raise limits.out_of_asks(call, error) from error
     kept = written[0].record  # another process may have been first
     return kept if isinstance(kept, ReviewAsked) else asked
 

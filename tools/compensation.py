@@ -6,6 +6,9 @@ began and nobody knows how it ended, the tool's idempotency decides: under `key`
 the same `ctx.key`; under `none` it is reported, until a person who looked says `again`. An effect whose own outcome
 nobody knows is reported and never touched: what is undone must have been done.
 
+`compensate` is contained as its tool is: with its times, its tries where it may be repeated, and places and a breaker
+of its own by the same rules. What was not begun for want of them is not undone, and that is known.
+
 A shared record is held while it is undone. If somebody else changed it since the run knew it, it is not written over.
 """
 
@@ -27,8 +30,9 @@ from ..contracts.tool import ToolSpec
 from ..ledger.entry import Draft, Entry
 from ..ledger.journal import Effect, effects_of
 from ..ledger.records import EffectDone, UndoDone, UndoFailed, UndoIntended
-from .drive import arguments_for, called, on_ledger, stepped
-from .function import OUTCOME, as_json
+from .containing import Calling
+from .drive import arguments_for, on_ledger, stepped
+from .function import OUTCOME
 from .records import begun, in_doubt, settling
 from .run import Activation, Run, ToolContext
 from .sealed import SealedTool
@@ -178,7 +182,7 @@ async def _undone(run: Run, effect: Effect, handle: SealedTool, by: str) -> Undo
         return replace(told, said=OTHERS)
     began = time.perf_counter()
     try:
-        value = as_json(await called(function, given, spec.timeout))
+        value = await Calling(call=call, part="undo", transient=sealed.functions.transient).made(function, given)
     except ToolRefusal as refusal:
         return await _failed(call, effect, str(refusal), held=True)
     except Exception as error:  # noqa: BLE001 - whatever it was, nobody knows whether it is undone

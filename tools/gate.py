@@ -23,6 +23,7 @@ from ..contracts.errors import (
     RecordConflict,
     ToolFailed,
     ToolRefusal,
+    ToolUnavailable,
 )
 from ..contracts.review import ReviewAnswer
 from ..contracts.verdict import Allow, Ask, Deny, Rule
@@ -41,6 +42,7 @@ from .effects import Known, Unknown, standing
 from .judging import Judgement, denied, judged, recorded
 from .limits import counts_of, releases_of
 from .records import begun, in_doubt, is_stale, looked, read_drafts, settling
+from .reserving import spend, unspent
 from .steps import Call, Execute, Load, Note, Probe, Step, Steps, Write
 
 MAX_EDITS = 3
@@ -115,13 +117,14 @@ def _unknown(call: Call, intended: Record | None) -> Steps:
     answer: ReviewAnswer = yield from asked_person(call, arguments, {}, rules, "outcome_unknown", attempt=begun)
     if answer.decision == "approve":
         # On record before it begins, so that after another crash a person is asked again.
-        written = yield Write(drafts=(Draft(record=intended, key=f"intent:{call.at}:{begun}"),))
+        again = call.activation.run.key("intent", call.at)
+        written = yield Write(drafts=(Draft(record=intended, key=f"{again}:{begun}"),))
         if written[0].record is not intended:  # another process was first
             return (yield from _unknown(call, intended))
         return (yield from _executed(call, arguments, intend=False))
     reason = f"it is not known whether this happened; it was not repeated ({answer.reason})"
     failed = EffectFailed(effect=call.at, tool=call.spec.name, error=reason, unknown=True)
-    yield Write(drafts=(Draft(record=failed, key=f"outcome:{call.at}"),))
+    yield Write(drafts=(Draft(record=failed, key=call.activation.run.key("outcome", call.at)),))
     raise ToolFailed(tool=call.spec.name, error=reason, unknown=True)
 
 
@@ -136,6 +139,8 @@ def _judged(
     arguments, faults = call.reading.validated(given)
     if faults:
         raise (yield from _refused(call, dict(given), denied("arguments.schema", *faults)))
+    run = call.activation.run
+    run.trail.refuse_call(call.activation.agent, call.spec.name, run.knows.kept(arguments).ref, at=call.at)
     found = yield from judged(call, arguments, frozenset())
     yield from recorded(call, arguments, found)
     verdict = found.verdict
@@ -185,21 +190,16 @@ def _denied(call: Call, verdict: Deny) -> CallDenied:
 
 def _executed(call: Call, arguments: Mapping[str, Any], *, intend: bool = True, based: State | None = None) -> Steps:
     """Reserve, write the intent and hold the shared record, execute, write the outcome and let the record go."""
-    run, spec, limits = call.activation.run, call.spec, call.activation.limits
+    run, spec = call.activation.run, call.spec
     if call.at not in run.judged:
-        one = Amounts(tool_calls=1)
-        try:
-            run.spend(call.activation.agent, limits, one)
-        except BudgetExceeded as error:
-            yield from _refused(call, arguments, denied("budget", str(error)))
-            raise
+        yield from _charged(call, arguments)
         run.judged.add(call.at)
     read = None
     if spec.changes_world and intend:
         body = run.knows.kept(dict(arguments))
         intent = EffectIntended(effect=call.at, tool=spec.name, arguments=body[0], idempotency=spec.idempotency)
         counts = counts_of(call, arguments)
-        drafts = (Draft(record=intent, key=f"intent:{call.at}", payloads=(body,), counts=counts),)
+        drafts = (Draft(record=intent, key=run.key("intent", call.at), payloads=(body,), counts=counts),)
         try:
             written = yield from begun(call, arguments, drafts, based)
         except LimitReached as error:
@@ -213,13 +213,14 @@ def _executed(call: Call, arguments: Mapping[str, Any], *, intend: bool = True, 
         read = yield from looked(call, arguments)
     began = time.perf_counter()
     try:
-        value = yield Execute(arguments=arguments)
+        value = yield Execute(arguments=arguments, again=not intend)
     except ToolRefusal as refusal:
         call.activation.run.knows.told(call.at, str(refusal), call.spec)
-        record = EffectRefused(effect=call.at, tool=spec.name, reason=run.knows.text(str(refusal)))
+        passing = isinstance(refusal, ToolUnavailable)
+        record = EffectRefused(effect=call.at, tool=spec.name, reason=run.knows.text(str(refusal)), passing=passing)
         free = settling(call, arguments, changed=False)
         back = releases_of(call, arguments) if spec.changes_world else ()
-        yield Write(drafts=(Draft(record=record, key=f"outcome:{call.at}", counts=back), *free))
+        yield Write(drafts=(Draft(record=record, key=run.key("outcome", call.at), counts=back), *free))
         raise
     except Exception as error:
         # After a raise or a timeout nobody knows whether the world changed: that is no outcome to give back later.
@@ -229,10 +230,25 @@ def _executed(call: Call, arguments: Mapping[str, Any], *, intend: bool = True, 
             text += " (it is not known whether it happened; do not call it again)"
         call.activation.run.knows.told(call.at, text, call.spec)
         failed = EffectFailed(effect=call.at, tool=spec.name, error=run.knows.text(text), unknown=unknown)
-        key = None if unknown else f"outcome:{call.at}"
+        key = None if unknown else run.key("outcome", call.at)
         yield Write(drafts=(Draft(record=failed, key=key, shared=in_doubt(call, arguments)),))
         raise ToolFailed(tool=spec.name, error=text, unknown=unknown) from error
     return (yield from _done(call, arguments, value, time.perf_counter() - began, read))
+
+
+def _charged(call: Call, arguments: Mapping[str, Any]) -> Steps:
+    """Take one call out of every budget that limits them, durably where it is shared. Raises BudgetExceeded."""
+    one = Amounts(tool_calls=1)
+    try:
+        try:
+            drafts = spend(call.activation, one, call=call.at, at=call.at)
+            if drafts:
+                yield Write(drafts=drafts, shared=True)
+        except LimitReached as error:
+            raise unspent(call.activation, one, error) from error
+    except BudgetExceeded as error:
+        yield from _refused(call, arguments, denied("budget", str(error)))
+        raise
 
 
 def _done(call: Call, arguments: Mapping[str, Any], value: Any, seconds: float, read: State | None = None) -> Steps:
@@ -245,7 +261,7 @@ def _done(call: Call, arguments: Mapping[str, Any], value: Any, seconds: float, 
         outcome=body[0],
         seconds=round(seconds, 6),
     )
-    draft = Draft(record=record, key=f"outcome:{call.at}", payloads=(body,))
+    draft = Draft(record=record, key=call.activation.run.key("outcome", call.at), payloads=(body,))
     if call.spec.changes_world:
         yield Write(drafts=(draft, *settling(call, arguments, changed=True)))
     else:

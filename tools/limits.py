@@ -10,11 +10,13 @@ import re
 from collections.abc import Generator, Mapping
 from typing import Any
 
+from ..contracts.budget import Amounts, exceeded
 from ..contracts.digest import digest
 from ..contracts.errors import BudgetExceeded, LimitReached
 from ..contracts.tool import ToolSpec
 from ..ledger.counts import Count, Release, Window
 from . import signing
+from .reserving import unspent
 from .steps import Call, Counted, Step
 
 DAY, MINUTE = 86_400.0, 60.0
@@ -93,17 +95,19 @@ def asking(call: Call) -> Count:
     grounds = call.activation.run.grounds
     window = Window(limit=grounds.budget.asks_per_hour, since=signing.now() - 60 * MINUTE)
     key = f"asks/{grounds.tenant}/{_system(call)}"
-    return Count(key=key, by=_by(call), amount=1, windows=(window,), name="questions to a person in an hour")
+    return Count(key=key, by=_by(call), amount=1, windows=(window,), name=_ASKS)
 
 
-def out_of_asks(error: BudgetExceeded | LimitReached) -> BudgetExceeded:
-    """What stops a run that would ask a person too often: in the run itself, or with all of the last hour."""
+_ASKS = "questions to a person in an hour"
+
+
+def out_of_asks(call: Call, error: BudgetExceeded | LimitReached) -> BudgetExceeded:
+    """What stops a run that would ask a person too often: in itself, in a shared budget, or within an hour."""
     if isinstance(error, BudgetExceeded):
         return error
-    used, limit = str(error.used), str(error.limit)
-    return BudgetExceeded(
-        scope="system", unit="asks per hour", limit=limit, projected=str(error.used + error.asked), used=used
-    )
+    if error.name != _ASKS:
+        return unspent(call.activation, Amounts(asks=1), error)
+    return exceeded("system", "asks_per_hour", limit=error.limit, used=error.used, more=error.asked)
 
 
 def _by(call: Call) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,31 +16,33 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
-from ..contracts.budget import Amounts, Budget, Meter
-from ..contracts.errors import BudgetExceeded, NotFound
+from ..contracts.budget import Amounts, Budget, Price
+from ..contracts.errors import NotFound
 from ..contracts.labels import Label
+from ..contracts.loops import LOOPS, Loops
 from ..contracts.policy import CompiledPolicy
 from ..contracts.sources import Sources
 from ..contracts.tool import ToolSpec
+from ..ledger.counters import Counters
 from ..ledger.entry import Draft, Entry
 from ..ledger.records import (
+    BudgetRaised,
     CallJudged,
     ContractPassed,
     EffectDone,
-    HandoffAsked,
-    ModelFailed,
-    ModelReserved,
-    ModelSettled,
+    PriceGiven,
     Record,
     RecordRead,
     RecordSettled,
-    ReplyKept,
     ReviewAsked,
-    RunEnded,
 )
 from ..ledger.store import Ledger, Noted
 from .knowing import Knowledge
+from .looping import Trail
+from .passing import first_key, tried
 from .position import Positions
+from .retelling import retell
+from .spending import Spending, shared_budgets
 from .versions import Versions
 
 R = TypeVar("R")
@@ -47,7 +50,10 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grounds:
-    """What a run stands on, fixed when it starts: identity, rules, limits, means."""
+    """What a run stands on, fixed when it starts: identity, rules, limits, means.
+
+    `budget` is its own; `budgets` are those that it shares with other runs.
+    """
 
     run: str
     thread: str
@@ -59,17 +65,26 @@ class Grounds:
     budget: Budget
     resources: tuple[Any, ...] = ()
     tenant: str = "local"
+    budgets: tuple[Budget, ...] = ()
+    loops: Loops = LOOPS
 
 
 @dataclass(slots=True)
 class Run:
-    """One run in this process. Build with `Run.over`, which reads what the ledger already holds of it."""
+    """One run in this process. Build with `Run.over`, which reads what the ledger already holds of it.
+
+    `counters` count the budgets that it shares with runs of other machines; None counts them in the ledger.
+    """
 
     grounds: Grounds
     ledger: Ledger
+    counters: Counters | None = None
     journal: dict[str, Record] = field(default_factory=dict)
     positions: Positions = field(default_factory=Positions)
-    meters: dict[str, Meter] = field(default_factory=dict)
+    spending: Spending = field(init=False)
+    trail: Trail = field(init=False)
+    prices: dict[str, Price] = field(default_factory=dict)
+    outer: Activation | None = None
     done: set[str] = field(default_factory=set)
     judged: set[str] = field(default_factory=set)
     asked: dict[str, ReviewAsked] = field(default_factory=dict)
@@ -77,6 +92,8 @@ class Run:
     own: dict[str, list[CallJudged]] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
     ended: str = ""
+    drained: bool = False
+    tries: Counter[str] = field(default_factory=Counter)
     notes: list[Noted] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
     knows: Knowledge = field(default_factory=Knowledge)
@@ -84,53 +101,21 @@ class Run:
     # What is still out, and how to settle it when the run stops here: model calls that were cancelled.
     abandon: dict[UUID, Callable[[], None]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        grounds = self.grounds
+        name = grounds.system.partition("@")[0]
+        shared = shared_budgets(grounds.budgets, tenant=grounds.tenant, system=name, thread=grounds.thread)
+        self.spending = Spending(grounds.budget, shared, name=grounds.system)
+        self.trail = Trail(grounds.loops)
+
     @classmethod
     def over(cls, grounds: Grounds, ledger: Ledger, entries: Sequence[Entry]) -> Run:
         """The run as its records tell it: journal by key, meters with all that was spent or is still reserved."""
         run = cls(grounds=grounds, ledger=ledger)
-        if entries:
-            run.started = entries[0].time
-        open_: dict[str, tuple[str, Amounts]] = {}
-        for entry in entries:
-            record = entry.record
-            if entry.key is not None:
-                run.journal[entry.key] = record
-            if isinstance(record, CallJudged):
-                run._own(record)
-            match record:
-                case ModelReserved():
-                    open_[record.call] = (record.agent, Amounts.from_json(record.reserved))
-                case ModelSettled() | ModelFailed():
-                    open_.pop(record.call, None)
-                    run._spend(record.agent, Amounts.from_json(record.used))
-                    if isinstance(record, ModelSettled):
-                        run.positions.know(record.at, record.calls)
-                case ReplyKept():
-                    run.positions.know(record.at, record.calls)
-                case CallJudged(verdict="allow") if record.at not in run.judged:
-                    run.judged.add(record.at)
-                    run._spend(record.agent, Amounts(tool_calls=1))
-                case HandoffAsked():
-                    run._spend(record.agent, Amounts(handoffs=1))
-                case EffectDone():
-                    run.done.add(record.tool)
-                case ReviewAsked() if record.review not in run.asked:
-                    run.asked[record.review] = record
-                    run._spend(record.agent, Amounts(asks=1))
-                case ContractPassed():
-                    run.cross(entry.key or "", record)
-                case RunEnded():
-                    run.ended = record.status
-                case RecordRead() | RecordSettled():
-                    run.versions.know(record)
-                case _:
-                    pass
-        # A call that was reserved and never settled is taken as spent: the process died while it was out.
-        for agent, amounts in open_.values():
-            run._spend(agent, amounts)
+        retell(run, entries)
         return run
 
-    def _own(self, record: CallJudged) -> None:
+    def own_call(self, record: CallJudged) -> None:
         """Index a call that code made by itself by the node that made it."""
         path, own, _ = record.at.rpartition("#c")
         if own:
@@ -141,56 +126,34 @@ class Run:
         labels = {name: Label.from_json(found) for name, found in record.labels.items()}
         self.knows.labels[key.removeprefix("passed:")] = labels
 
-    def _spend(self, agent: str, amounts: Amounts) -> None:
-        for meter in self._scopes(agent, Budget()):
-            meter.spent = meter.spent + amounts
+    def key(self, what: str, at: str) -> str:
+        """The key of a record about a call, of this try of it."""
+        return tried(f"{what}:{at}", self.tries[at])
 
-    def _scopes(self, agent: str, limits: Budget) -> tuple[Meter, Meter]:
-        run, name = self.meters.get("run"), f"agent {agent}"
-        if run is None:
-            run = self.meters["run"] = Meter("run", self.grounds.budget)
-        own = self.meters.get(name)
-        if own is None:
-            own = self.meters[name] = Meter(name, limits)
-        elif own.budget is not limits and limits != Budget():
-            own.budget = limits
-        return run, own
+    def allow(self, record: BudgetRaised | PriceGiven) -> None:
+        """Take in what a person allowed: more of a budget, or the price of a model."""
+        match record:
+            case BudgetRaised(key=""):
+                self.spending.raised(record.scope, Amounts.from_json(record.amounts))
+            case PriceGiven():
+                given = {"input_per_million": record.input_per_million, "output_per_million": record.output_per_million}
+                self.prices[record.model] = Price(**given, source=f"given by {record.by}")
+            case _:
+                pass  # of a shared budget: the database has it
 
     @property
     def spent(self) -> Amounts:
         """What the run spent so far."""
-        with self.lock:
-            return self.meters["run"].spent if "run" in self.meters else Amounts()
-
-    def reserve(self, agent: str, limits: Budget, amounts: Amounts) -> None:
-        """Reserve in the run's and the agent's budget, in both or in neither. Raises BudgetExceeded."""
-        with self.lock:
-            elapsed = time.time() - self.started
-            scopes = self._scopes(agent, limits)
-            for meter in scopes:
-                meter.check(amounts)
-                if meter.budget.seconds is not None and elapsed > meter.budget.seconds:
-                    raise BudgetExceeded(
-                        scope=meter.scope,
-                        unit="seconds",
-                        limit=str(meter.budget.seconds),
-                        projected=f"{elapsed:.1f}",
-                        used=f"{elapsed:.1f}",
-                    )
-            for meter in scopes:
-                meter.reserve(amounts)
+        return self.spending.spent
 
     def spend(self, agent: str, limits: Budget, amounts: Amounts) -> None:
-        """Reserve and settle at once, for what costs no more than was reserved. Raises BudgetExceeded."""
-        with self.lock:
-            self.reserve(agent, limits, amounts)
-            self.settle(agent, limits, amounts, amounts)
+        """Use at once what costs no more than is reserved. Raises BudgetExceeded.
 
-    def settle(self, agent: str, limits: Budget, reserved: Amounts, used: Amounts) -> None:
-        """Replace a reservation by what was used."""
-        with self.lock:
-            for meter in self._scopes(agent, limits):
-                meter.settle(reserved, used)
+        For what has no activation; the budgets that are shared with other runs are not looked at.
+        """
+        with self.spending.lock:
+            self.spending.reserve(agent, limits, amounts)
+            self.spending.settle(agent, limits, amounts, amounts)
 
     def settle_abandoned(self) -> None:
         """Settle what is still out although the run stops here."""
@@ -201,9 +164,13 @@ class Run:
 
     def _know(self, key: str | None, record: Record) -> None:
         """Take a record into what this process knows of the run."""
+        self.trail.know(key, record)
         with self.lock:
             if key is not None:
-                self.journal.setdefault(key, record)
+                if (first := first_key(key)) != key:
+                    self.journal[first] = record
+                else:
+                    self.journal.setdefault(key, record)
             match record:
                 case EffectDone():
                     self.done.add(record.tool)
@@ -214,7 +181,7 @@ class Run:
                 case RecordRead() | RecordSettled():
                     self.versions.know(record)
                 case CallJudged():
-                    self._own(record)
+                    self.own_call(record)
                     self.verdicts[record.at] = {
                         "run": self.grounds.run,
                         "tool": record.tool,
@@ -289,6 +256,11 @@ class Activation:
     shown: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     out: set[asyncio.Task[Any]] = field(default_factory=set, compare=False, repr=False)
 
+    @property
+    def outer(self) -> Activation | None:
+        """The turn of another run inside which this run is driven: what this one spends, that one spends too."""
+        return self.run.outer
+
     async def settled(self) -> None:
         """Wait for the calls that are still out: LangGraph's ToolNode leaves the others alone when one of them asks."""
         while left := {t for t in self.out if not t.done()} - {asyncio.current_task()}:
@@ -325,8 +297,13 @@ def in_flight() -> int:
 
 @contextmanager
 def activated(activation: Activation) -> Iterator[Activation]:
-    """Make `activation` the one of this context, and of what copies it."""
+    """Make `activation` the one of this context, and of what copies it.
+
+    Raises:
+        BudgetExceeded: too many turns are under way.
+    """
     global _in_flight
+    activation.run.spending.enter(activation.agent, activation.limits)
     token = _ACTIVE.set(activation)
     with _in_flight_lock:
         _in_flight += 1
@@ -336,6 +313,7 @@ def activated(activation: Activation) -> Iterator[Activation]:
         with _in_flight_lock:
             _in_flight -= 1
         _ACTIVE.reset(token)
+        activation.run.spending.leave(activation.agent, activation.limits)
 
 
 class ToolContext:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from edgewright.contracts.budget import UNITS, Amounts, Budget, Meter, Price
-from edgewright.contracts.errors import BudgetExceeded
+from edgewright.contracts.errors import BudgetClosed, BudgetExceeded
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,7 +116,9 @@ def test_settling_more_than_reserved_is_counted_and_closes_the_budget() -> None:
     assert meter.spent.input_tokens == 50
     with pytest.raises(BudgetExceeded):
         meter.reserve(Amounts(input_tokens=1))
-    meter.reserve(Amounts(handoffs=1))  # another unit has its own limit
+    with pytest.raises(BudgetClosed, match="45 input tokens more"):
+        meter.reserve(Amounts(model_calls=1))
+    meter.reserve(Amounts(handoffs=1))  # what was paid for may still be handed over
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -177,7 +180,8 @@ def test_amounts_survive_their_json_form(amounts: Amounts) -> None:
 
 def test_a_budget_shows_its_limits_zero_included() -> None:
     budget = Budget(usd="0.10", tool_calls=0)
-    assert budget.as_json() == {"usd": "0.10", "tool_calls": 0, "asks": 20, "asks_per_hour": 60}
+    bounds = {"asks": 20, "asks_per_hour": 60, "steps": 500, "branches": 256, "seconds": 3600.0}
+    assert budget.as_json() == {"usd": "0.10", "tool_calls": 0, **bounds}
     assert budget.limits("tool_calls")
     assert not budget.limits("handoffs")
 
@@ -192,3 +196,35 @@ def test_a_price_is_exact_to_the_last_digit(per_in: Decimal, per_out: Decimal, t
     found = Price(input_per_million=per_in, output_per_million=str(per_out)).of(tokens_in, tokens_out)
     scaled = int(per_in * 10**6) * tokens_in + int(per_out * 10**6) * tokens_out
     assert found == Decimal(scaled).scaleb(-12)
+
+
+def test_what_runs_share_has_no_limit_that_nobody_gave_and_a_run_has() -> None:
+    assert Budget(of="tenant", per="day", usd="20").as_json() == {"usd": "20", "of": "tenant", "per": "day"}
+    assert (Budget(steps=None).steps, Budget().steps) == (None, 500)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"of": "planet"}, "known: run, thread, system, tenant"),
+        ({"per": "day"}, "only the budget of a thread, system or tenant is per 'day'"),
+        ({"of": "tenant", "per": "week"}, "is per 'day'"),
+        ({"then": "hope"}, "known: fail, drain, ask"),
+        ({"degrade_at": 0.8}, "a model `to` ask then"),
+        ({"degrade_at": 0.0, "to": "openai:x"}, "a share above 0"),
+        ({"degrade_at": 1.5, "to": "openai:x"}, "1 at most"),
+        ({"of": "tenant", "asks_per_hour": 3}, "belong into the budget of a run"),
+        ({"unpriced": "ignore"}, "a Price as an estimate"),
+    ],
+)
+def test_a_budget_that_makes_no_sense_says_why(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        Budget(**wrong)
+
+
+def test_the_share_of_a_budget_is_that_of_the_limit_that_is_used_most() -> None:
+    meter = Meter("run", Budget(usd="1", model_calls=10))
+    meter.reserve(Amounts(usd=Decimal("0.75"), model_calls=1))
+    assert meter.share() == 0.75
+    meter.added = Amounts(usd=Decimal(1))
+    assert meter.share() == 0.375

@@ -281,8 +281,9 @@ def test_the_faults_reach_every_step_and_every_part_of_the_gate() -> None:
     parts = {
         "Reading.validated", "judging.faults_of_form", "judging.provenance_of", "judging.limit_faults",
         "judging.amounts_of", "judging.recent", "judging.large", "gate.counts_of", "gate.begun", "gate.standing",
-        "CompiledPolicy.judge", "Activation.sources", "Activation.fixed", "Positions.call", "Run.spend", "Run.note",
-        "Run.write", "Run.write_blocking", "Knowledge.given", "Knowledge.told", "Knowledge.kept", "Knowledge.level_in",
+        "CompiledPolicy.judge", "Activation.sources", "Activation.fixed", "Positions.call", "Spending.reserve",
+        "Run.note", "Run.write",
+        "Run.write_blocking", "Knowledge.given", "Knowledge.told", "Knowledge.kept", "Knowledge.level_in",
         "Knowledge.sources", "Knowledge.text", "Knowledge.cleaned", "MemoryLedger.append", "MemoryLedger.note",
         "MemoryLedger.counted", "MemoryLedger.exact", "MemoryShared.look", "gate.asked_person", "asking._round",
         "signing.counted", "signing.vouched", "drive.arguments_for", "drive.as_json",

@@ -17,6 +17,8 @@ _DECISIONS = {
     "call": ("approve", "edit", "reject"),
     "outcome_unknown": ("approve", "reject"),
     "handoff": ("edit", "reject"),
+    "failure": ("approve", "edit", "reject"),
+    "budget": ("approve", "edit", "reject"),
 }
 
 

@@ -19,6 +19,7 @@ from ..contracts.review import DEVELOPMENT
 from ..graphs.home import Home
 from .guard import LOOPBACK, Guard, handle_errors
 from .identity import Identify, identified
+from .operating import operating
 from .project import Served
 from .routes import Desk, assistants, runs, system, threads
 from .runs import Dispatcher
@@ -95,6 +96,6 @@ def create_app(
     app.state.identify = identify
     app.add_middleware(Guard, hosts=hosts)
     handle_errors(app)
-    for router in (system, assistants, threads, runs):
+    for router in (system, assistants, threads, runs, operating):
         app.include_router(router, dependencies=[Depends(identified)])
     return app

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ..contracts.errors import EdgewrightError, LedgerCorrupt, NotFound, ProjectInvalid, ReviewInvalid
+from ..contracts.errors import EdgewrightError, LedgerCorrupt, ProjectInvalid, ReviewInvalid
 from ..contracts.review import ReviewAnswer
 from ..contracts.shown import shown_text
 from ..graphs.drawing import drawing_of, to_mermaid, to_png, to_svg
@@ -27,8 +27,9 @@ from ..graphs.system import RunResult, System
 from ..ledger.entry import verify
 from ..ledger.journal import effects_of
 from ..ledger.store import Ledger
-from ..ledger.transcript import find_run, plain, transcript
-from . import asked, locks, policies, show, undoing
+from ..ledger.transcript import plain, transcript
+from . import asked, dead, locks, policies, show, spending, undoing
+from .finding import ledger_of
 from .project import Served, load_all, load_served
 from .settings import Settings
 
@@ -39,8 +40,10 @@ Folder = Annotated[Path, typer.Option("--project", help="Folder that holds langg
 HERE = Path()
 
 
+dead.register(app)
 locks.register(app)
 policies.register(app)
+spending.register(app)
 undoing.register(app)
 
 
@@ -175,7 +178,10 @@ def _answer(text: str) -> tuple[str, ReviewAnswer]:
 
 
 def _shown(system: str, result: RunResult) -> None:
-    out.print(f"run {result.run}  {result.status}", markup=False)
+    why = f": {plain(result.reason)}" if result.reason else ""
+    out.print(f"run {result.run}  {result.status}{why}", markup=False)
+    for mark in result.marks:
+        out.print(plain(f"  {mark.kind}: {mark.agent}, {mark.why}"), markup=False, style="yellow")
     if result.output is not None:
         out.print(plain(orjson.dumps(result.output, option=orjson.OPT_INDENT_2).decode(), cut=None), markup=False)
     for review in result.reviews:
@@ -192,7 +198,7 @@ def explain(
     json: Json = False,
 ) -> None:
     """Tell the whole story of one run: who, what, under which rules, at what cost."""
-    ledger, chosen, close = _found(run)
+    ledger, chosen, close = ledger_of(run)
     try:
         entries = ledger.entries(chosen)
         scenes = transcript(entries, lambda digest: ledger.payload(chosen, digest))
@@ -201,9 +207,10 @@ def explain(
         except LedgerCorrupt as error:
             verified, fault = None, str(error)
         if json:
-            _json({"run": chosen, "verified": verified, "fault": fault, "scenes": [asdict(s) for s in scenes]})
+            shown = {**show.standing_json(entries), "verified": verified, "fault": fault}
+            _json({**shown, "scenes": [asdict(s) for s in scenes]})
         else:
-            out.print(show.headline(chosen, entries, verified, fault))
+            out.print(show.headline(entries, verified, fault))
             out.print(show.story(scenes, full=full))
     finally:
         close()
@@ -217,9 +224,10 @@ def effects(
     json: Json = False,
 ) -> None:
     """List what one run did to the world; exit 1 if it is not known of any effect whether it happened."""
-    ledger, chosen, close = _found(run)
+    ledger, chosen, close = ledger_of(run)
     try:
-        found = effects_of(ledger.entries(chosen))
+        entries = ledger.entries(chosen)
+        found = effects_of(entries)
 
         def content(ref: str) -> str:
             body = ledger.payload(chosen, ref) if ref else None
@@ -229,32 +237,13 @@ def effects(
     finally:
         close()
     if json:
-        _json({"run": chosen, "effects": [{**asdict(e), "arguments": a, "outcome": o} for e, a, o in told]})
+        listed = [{**asdict(e), "arguments": a, "outcome": o} for e, a, o in told]
+        _json({**show.standing_json(entries), "effects": listed})
     else:
+        out.print(show.standing(entries))
         out.print(show.effects(chosen, told))
     if any(not effect.certain for effect in found):
         raise typer.Exit(1)
-
-
-def _found(wanted: str) -> tuple[Ledger, str, Callable[[], None]]:
-    """The ledger that has the run: the home's own, or the demo's in it."""
-    home = Settings().home
-    known: list[str] = []
-    for folder in (home, home / "demo"):
-        if not (folder / FILE).is_file():
-            continue
-        place = Home(folder)
-        ledger = place.open()[0]
-        runs = ledger.runs(limit=1_000_000)
-        known += [r.run for r in runs]
-        ids = [r.run for r in runs[:1]] if wanted == "last" else find_run([r.run for r in runs], wanted)
-        ids = ids or [r.run for r in runs if r.thread == wanted][:1]
-        if len(ids) == 1:
-            return ledger, ids[0], place.close
-        place.close()
-        if ids:
-            raise NotFound(kind="single run that begins with", name=wanted, known=ids[:10])
-    raise NotFound(kind="run", name=wanted, known=[r[:8] for r in known[:10]])
 
 
 @app.command()
@@ -267,14 +256,20 @@ def graph(
 ) -> None:
     """Draw a system's graph: mermaid text, or a picture. No network, no other program."""
     served = load_served(system, project)
-    title = served.system.standing.id if served.system else served.name
-    drawing = drawing_of(served.graph.get_graph(), title=title)
+    drawing = served.system.draw() if served.system else drawing_of(served.graph.get_graph(), title=served.name)
     if svg:
         svg.write_text(to_svg(drawing), "utf-8")
     if png:
         png.write_bytes(to_png(drawing))
     if json:
-        _json({"mermaid": to_mermaid(drawing), "nodes": drawing.nodes, "edges": drawing.edges})
+        _json(
+            {
+                "mermaid": to_mermaid(drawing),
+                "nodes": drawing.nodes,
+                "edges": drawing.edges,
+                "bounds": drawing.notes,
+            }
+        )
     elif svg or png:
         out.print(*(f"wrote {path}" for path in (svg, png) if path), sep="\n", markup=False)
     else:

@@ -15,7 +15,16 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..contracts.errors import ContractViolation, EdgewrightError, NotFound, ReviewInvalid, ThreadBusy, ThreadWaiting
+from ..contracts.errors import (
+    ContractViolation,
+    EdgewrightError,
+    NotFound,
+    RetryRefused,
+    ReviewInvalid,
+    SystemChanged,
+    ThreadBusy,
+    ThreadWaiting,
+)
 from . import view
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -24,6 +33,8 @@ _MENDABLE: dict[type[EdgewrightError], int] = {
     ContractViolation: 422,
     ReviewInvalid: 422,
     NotFound: 404,
+    RetryRefused: 409,
+    SystemChanged: 409,
     ThreadBusy: 409,
     ThreadWaiting: 409,
 }

@@ -67,40 +67,43 @@ class Desk:
     async def thread_json(self, thread: Thread) -> dict[str, Any]:
         """A thread as the SDK reads it."""
         served, snapshot = await self.snapshot(thread)
-        shown = view.state(served, snapshot)
+        shown, run = view.state(served, snapshot), await self.runs.newest(served, thread.id)
         graph = {"graph_id": thread.graph, "assistant_id": assistant_id(thread.graph)} if thread.graph else {}
         return {
             "thread_id": thread.id,
             "created_at": thread.created,
             "updated_at": thread.updated,
             "metadata": {**thread.metadata, **graph},
-            "status": view.standing(snapshot, busy=self.runs.live(thread.id) is not None),
+            "status": view.standing(snapshot, busy=self.runs.live(thread.id) is not None, run=run),
+            **({"run": view.run(run)} if run else {}),
             "config": {},
             "values": shown["values"] or None,
             "interrupts": {t["id"]: t["interrupts"] for t in shown["tasks"] if t["interrupts"]},
         }
 
 
-def _desk(request: Request) -> Desk:
+def desk_of(request: Request) -> Desk:
+    """What the endpoints work with."""
     desk: Desk = request.app.state.desk
     return desk
 
 
-def _reviewer(request: Request) -> Reviewer | None:
+def reviewer_of(request: Request) -> Reviewer | None:
+    """Who asks, as the server's authentication knows them."""
     found: Reviewer | None = getattr(request.state, "reviewer", None)
     return found
 
 
 def _tenant(request: Request) -> str:
     """Whose a thread is that this request makes; empty where nobody is asked who they are."""
-    by = _reviewer(request)
+    by = reviewer_of(request)
     return by.tenant if by else ""
 
 
 async def _own(request: Request) -> None:
     """Raises NotFound: the thread in the path is another tenant's, with the words for one that is not there."""
     thread = uuid_of(request.path_params["thread_id"], "thread_id")
-    if not await _desk(request).theirs(thread, _reviewer(request)):
+    if not await desk_of(request).theirs(thread, reviewer_of(request)):
         run = request.path_params.get("run_id")
         raise NotFound(kind="run", name=uuid_of(run, "run_id")) if run else NotFound(kind="thread", name=thread)
 
@@ -159,7 +162,7 @@ async def info(request: Request) -> Response:
 async def search_assistants(request: Request) -> Response:
     """The served graphs."""
     query_of(request)
-    body, desk = await body_of(request, AssistantSearchBody), _desk(request)
+    body, desk = await body_of(request, AssistantSearchBody), desk_of(request)
     found = [assistant(desk.served[name], desk.since) for name in sorted(desk.served)]
     found = [
         a
@@ -175,7 +178,7 @@ async def search_assistants(request: Request) -> Response:
 async def get_assistant(request: Request, name: str) -> Response:
     """One assistant, by its id or its graph's name."""
     query_of(request)
-    desk = _desk(request)
+    desk = desk_of(request)
     return json_response(200, assistant(named(desk.served, name), desk.since))
 
 
@@ -183,26 +186,26 @@ async def get_assistant(request: Request, name: str) -> Response:
 async def get_graph(request: Request, name: str) -> Response:
     """Nodes and edges."""
     query_of(request, {"xray": _FALSE})
-    return json_response(200, graph_json(named(_desk(request).served, name)))
+    return json_response(200, graph_json(named(desk_of(request).served, name)))
 
 
 @assistants.get("/{name}/schemas")
 async def get_schemas(request: Request, name: str) -> Response:
     """JSON schemas of input and output."""
     query_of(request)
-    return json_response(200, schemas(named(_desk(request).served, name)))
+    return json_response(200, schemas(named(desk_of(request).served, name)))
 
 
 @threads.post("")
 async def create_thread(request: Request) -> Response:
     """A new thread."""
     query_of(request)
-    body, desk = await body_of(request, ThreadBody), _desk(request)
+    body, desk = await body_of(request, ThreadBody), desk_of(request)
     thread = uuid_of(body.thread_id, "thread_id") if body.thread_id is not None else str(uuid4())
     made = await desk.threads.create(thread, _small(body.metadata), tenant=_tenant(request))
     if not made and body.if_exists != "do_nothing":
         raise HTTPException(409, f"thread {thread} exists already")
-    if not await desk.theirs(thread, _reviewer(request)):
+    if not await desk.theirs(thread, reviewer_of(request)):
         raise HTTPException(409, f"thread {thread} exists already")
     return json_response(200, await desk.thread_json(await desk.threads.get(thread)))
 
@@ -211,14 +214,14 @@ async def create_thread(request: Request) -> Response:
 async def search_threads(request: Request) -> Response:
     """Threads, newest first."""
     query_of(request)
-    body, desk = await body_of(request, ThreadSearchBody), _desk(request)
+    body, desk = await body_of(request, ThreadSearchBody), desk_of(request)
     found = await desk.threads.search(
         metadata=body.metadata,
         ids=[uuid_of(i, "ids") for i in body.ids] if body.ids is not None else None,
         by=body.sort_by or "created_at",
         ascending=body.sort_order == "asc",
     )
-    found = [t for t in found if await desk.theirs(t.id, _reviewer(request))]
+    found = [t for t in found if await desk.theirs(t.id, reviewer_of(request))]
     if body.status is None:
         shown = [await desk.thread_json(t) for t in found[body.offset : body.offset + body.limit]]
         return _page(shown, 0, body.limit, more=len(found) > body.offset + body.limit, at=body.offset)
@@ -230,7 +233,7 @@ async def search_threads(request: Request) -> Response:
 async def get_thread(request: Request, thread_id: str) -> Response:
     """A thread, with its status."""
     query_of(request)
-    desk = _desk(request)
+    desk = desk_of(request)
     return json_response(200, await desk.thread_json(await desk.threads.get(uuid_of(thread_id, "thread_id"))))
 
 
@@ -238,9 +241,11 @@ async def get_thread(request: Request, thread_id: str) -> Response:
 async def get_state(request: Request, thread_id: str) -> Response:
     """A thread's newest state."""
     query_of(request, {"subgraphs": _FALSE})
-    desk = _desk(request)
+    desk = desk_of(request)
     thread = await desk.threads.get(uuid_of(thread_id, "thread_id"))
-    return json_response(200, view.state(*await desk.snapshot(thread)))
+    served, snapshot = await desk.snapshot(thread)
+    run = await desk.runs.newest(served, thread.id)
+    return json_response(200, {**view.state(served, snapshot), **({"run": view.run(run)} if run else {})})
 
 
 @threads.post("/{thread_id}/history", dependencies=OWN)
@@ -248,7 +253,7 @@ async def get_history(request: Request, thread_id: str) -> Response:
     """A thread's states, newest first."""
     query_of(request)
     thread_id = uuid_of(thread_id, "thread_id")
-    body, desk = await body_of(request, HistoryBody), _desk(request)
+    body, desk = await body_of(request, HistoryBody), desk_of(request)
     await _own(request)  # a body takes its time: the thread may be another's by now
     served = desk.served.get((await desk.threads.get(thread_id)).graph)
     if served is None:
@@ -268,7 +273,7 @@ async def refuse_state(thread_id: str, checkpoint: str = "") -> Response:
 
 async def _started(request: Request, thread_id: str, model: type[WaitBody]) -> Live:
     query_of(request)
-    thread, desk = uuid_of(thread_id, "thread_id"), _desk(request)
+    thread, desk = uuid_of(thread_id, "thread_id"), desk_of(request)
     body = await body_of(request, model)
     served = named(desk.served, body.assistant_id)
     modes: tuple[str, ...] = ()
@@ -278,7 +283,7 @@ async def _started(request: Request, thread_id: str, model: type[WaitBody]) -> L
     if body.if_not_exists == "create":
         await desk.threads.create(thread, {}, tenant=_tenant(request))
     await _own(request)  # a body takes its time: the thread may be another's by now
-    return await desk.runs.start(thread, served, body, modes, by=_reviewer(request))
+    return await desk.runs.start(thread, served, body, modes, by=reviewer_of(request))
 
 
 def _at(run: Live, *, join: bool) -> dict[str, str]:
@@ -291,7 +296,7 @@ def _at(run: Live, *, join: bool) -> dict[str, str]:
 async def wait_run(request: Request, thread_id: str) -> Response:
     """Run, and answer with what the run leaves. A run that fails is a 200 with `__error__`, as the SDK expects."""
     run = await _started(request, thread_id, WaitBody)
-    return _joined(run)
+    return joined(run)
 
 
 @runs.post("/stream")
@@ -311,8 +316,8 @@ async def list_runs(request: Request, thread_id: str) -> Response:
         if name not in numbers or not (value.isascii() and value.isdecimal() and len(value) < 7):
             raise refused(name[:100], "is not a query parameter here, or not a number in range")
         numbers[name] = int(value)
-    thread = (await _desk(request).threads.get(uuid_of(thread_id, "thread_id"))).id
-    found = await _desk(request).threads.runs(thread)
+    thread = (await desk_of(request).threads.get(uuid_of(thread_id, "thread_id"))).id
+    found = await desk_of(request).threads.runs(thread)
     return _page([_run_json(row) for row in found], numbers["offset"], numbers["limit"])
 
 
@@ -327,10 +332,10 @@ async def get_run(request: Request, thread_id: str, run_id: str) -> Response:
 async def join_run(request: Request, thread_id: str, run_id: str) -> Response:
     """Wait for a run; of one that ended, the thread's values of now."""
     query_of(request)
-    row, desk = await _run(request, thread_id, run_id), _desk(request)
+    row, desk = await _run(request, thread_id, run_id), desk_of(request)
     live = desk.runs.live(row.thread)
     if live is not None and live.id == row.id:
-        return _joined(live)
+        return joined(live)
     row = await _run(request, thread_id, run_id)  # it may have ended in between
     if row.error:
         return json_response(200, {"__error__": row.error})
@@ -338,15 +343,32 @@ async def join_run(request: Request, thread_id: str, run_id: str) -> Response:
     return json_response(200, view.final(served, snapshot) if served and snapshot else {})
 
 
+@runs.post("/{run_id}/cancel")
+async def cancel_run(request: Request, thread_id: str, run_id: str) -> Response:
+    """Cancel a run where it is; with `wait=true`, answer once it has stopped. It can be gone on with."""
+    query_of(request, {"wait": ("true", "1", *_FALSE), "action": ("interrupt", "")})
+    row, desk = await _run(request, thread_id, run_id), desk_of(request)
+    live = desk.runs.live(row.thread)
+    if live is None or live.id != row.id:
+        raise HTTPException(409, f"run {row.id} is not running")
+    by = reviewer_of(request)
+    desk.runs.cancel(live, f"cancelled by {by.id}" if by else "cancelled over HTTP")
+    if request.query_params.get("wait", "").lower() not in ("true", "1"):
+        return json_response(202, {})
+    return StreamingResponse(answer_when(live.done, dict), media_type="application/json")
+
+
 async def _run(request: Request, thread_id: str, run_id: str) -> RunRow:
-    desk, thread, run = _desk(request), uuid_of(thread_id, "thread_id"), uuid_of(run_id, "run_id")
+    desk, thread, run = desk_of(request), uuid_of(thread_id, "thread_id"), uuid_of(run_id, "run_id")
     found = await desk.threads.runs(thread, run=run)
     if not found:
         raise NotFound(kind="run", name=run)
     return found[0]
 
 
-def _joined(run: Live) -> Response:
+def joined(run: Live) -> Response:
+    """What a run leaves, once it has ended."""
+
     async def body() -> AsyncIterator[bytes]:
         async for piece in answer_when(run.done, lambda: run.outcome):
             yield piece

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,10 +20,12 @@ from langgraph.types import Command, Interrupt, StateSnapshot
 from ..contracts.edge import START
 from ..contracts.errors import ReviewerRefused, ThreadBusy, ThreadWaiting
 from ..contracts.review import DEVELOPMENT, ReviewAnswer, Reviewer
+from ..graphs.cancelling import How, record_stop, why
 from ..graphs.home import Home
 from ..graphs.runs import started_by
 from ..graphs.state import REQUEST, RUN
 from ..graphs.system import System
+from ..ledger.store import RunSummary
 from ..tools import signing
 from . import view
 from .answers import addressed, questions
@@ -34,6 +36,7 @@ from .threads import Threads
 from .wire import WaitBody, refused
 
 MODES = {"messages-tuple": "messages"}
+STOPS = "the server stops"
 _OTHERS = ("ai", "assistant", "system", "developer", "tool", "function", "remove")
 log = logging.getLogger("edgewright.server")
 
@@ -49,6 +52,7 @@ class Live:
     done: asyncio.Event = field(default_factory=asyncio.Event)
     outcome: Any = None
     task: asyncio.Task[None] | None = None
+    ending: bool = False
     held: ExitStack = field(default_factory=ExitStack)
     by: Reviewer | None = None
 
@@ -82,12 +86,20 @@ class Dispatcher:
         return await (await self.graph(served)).aget_state(_on(thread))
 
     async def start(
-        self, thread: str, served: Served, body: WaitBody, modes: Sequence[str] = (), *, by: Reviewer | None = None
+        self,
+        thread: str,
+        served: Served,
+        body: WaitBody,
+        modes: Sequence[str] = (),
+        *,
+        by: Reviewer | None = None,
+        admitted: Callable[[], Awaitable[None]] | None = None,
     ) -> Live:
         """Start a run; with modes, its stream is in the run's feed.
 
         Args:
             by: who asks for it, as the server's authentication knows them.
+            admitted: asked once the thread is held, before anything else; what it raises refuses the run.
 
         Raises:
             NotFound, ThreadBusy, ContractViolation, ReviewInvalid: nothing was started.
@@ -102,6 +114,8 @@ class Dispatcher:
         try:
             if served.system is not None:
                 run.held.enter_context(served.system.hold(thread))
+            if admitted is not None:
+                await admitted()
             given = await self._given(thread, served, body, by)
             await self._threads.begin(run.id, thread, served.name, body.metadata or {})
             if run.feed:
@@ -110,6 +124,7 @@ class Dispatcher:
             self._free(run)
             raise
         run.task = asyncio.create_task(self._drive(run, served, given, modes or ("values",)), name=f"run {run.id}")
+        run.task.add_done_callback(lambda _: self._let_go(run))
         return run
 
     async def _given(self, thread: str, served: Served, body: WaitBody, by: Reviewer | None) -> Any:
@@ -141,9 +156,26 @@ class Dispatcher:
             return _request(served, body.input)
         if snapshot.interrupts and not _expired(served, snapshot):
             raise refused("command.resume", "is missing; the thread waits for an answer")
-        if not snapshot.next:
-            raise refused("input", "is missing, and the thread has nothing to go on with")
-        return None
+        if snapshot.next:
+            return None
+        if served.system is not None:  # a crash may have come before the first checkpoint: then the ledger has it
+            cut_off = await served.system._runs.cut_off(thread, known=str(snapshot.values.get(RUN, "")))
+            if cut_off is not None:
+                return {REQUEST: cut_off[2]}
+        raise refused("input", "is missing, and the thread has nothing to go on with")
+
+    async def newest(self, served: Served | None, thread: str) -> RunSummary | None:
+        """The newest run of a governed graph on a thread; None before its first one."""
+        if served is None or served.system is None:
+            return None
+        ledger = await served.system.home.ledger()
+        found = await asyncio.to_thread(ledger.runs, thread=thread, limit=1)
+        return found[0] if found and found[0].system.partition("@")[0] == served.system.name else None
+
+    def cancel(self, run: Live, reason: str) -> None:
+        """Cancel a run where it is. Not one that is ending: that its end is on record matters more."""
+        if run.task is not None and not run.ending:
+            run.task.cancel(reason)
 
     def _refuse_unnamed(self, served: Served) -> None:
         environment = served.system.standing.environment if served.system else self._environment
@@ -180,8 +212,10 @@ class Dispatcher:
         await self._ended(run, served, status, error)
 
     async def _ended(self, run: Live, served: Served, status: str, error: BaseException | None) -> None:
+        run.ending = True
         try:
             told = None
+            await self._record_stop(run, served, error)
             if error is not None:
                 # The ledger has a governed run's reason; a message may quote what no log should hold.
                 trace = error if served.system is None else None
@@ -195,11 +229,24 @@ class Dispatcher:
             log.exception("run %s on thread %s: its end could not be recorded", run.id, run.thread)
             run.outcome = run.outcome or {"__error__": view.failure(RuntimeError())}
         finally:
-            # Free first, then tell: who hears of the end may start the next run at once.
-            self._free(run)
-            if run.feed:
-                run.feed.close()
-            run.done.set()
+            self._let_go(run)
+
+    def _let_go(self, run: Live) -> None:
+        """Free first, then tell: who hears of the end may start the next run at once. Once, however its task ended."""
+        if run.done.is_set():
+            return
+        self._free(run)
+        if run.feed:
+            run.feed.close()
+        run.done.set()
+
+    async def _record_stop(self, run: Live, served: Served, error: BaseException | None) -> None:
+        """Have the ledger know that a governed run was cancelled or drained; its thread is held still."""
+        if served.system is None or not isinstance(error, asyncio.CancelledError | GraphDrained):
+            return
+        how: How = "drained" if isinstance(error, GraphDrained) else "cancelled"
+        ledger = await served.system.home.ledger()
+        await record_stop(served.system._runs, ledger, run.thread, how, reason=why(error))
 
     def _free(self, run: Live) -> None:
         run.held.close()
@@ -214,12 +261,12 @@ class Dispatcher:
         """Let runs reach their next checkpoint and stop there; after `seconds`, cancel what has not."""
         runs = list(self._live.values())
         for run in runs:
-            run.control.request_drain("the server stops")
+            run.control.request_drain(STOPS)
         tasks = [run.task for run in runs if run.task]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=seconds)
-            for task in late:
-                task.cancel()
+            for run in runs:
+                self.cancel(run, STOPS)
             await asyncio.gather(*late, return_exceptions=True)
 
 

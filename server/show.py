@@ -13,7 +13,8 @@ from rich.text import Text
 from ..contracts.errors import EdgewrightError
 from ..ledger.entry import Entry
 from ..ledger.journal import Effect, Status, UndoStatus
-from ..ledger.records import ModelSettled, RunEnded, RunStarted
+from ..ledger.records import ModelSettled, RunDrained, RunEnded
+from ..ledger.store import summary_of
 from ..ledger.transcript import CUT, Scene, Tone, amounts, plain
 
 _STYLES: dict[Tone, str] = {
@@ -38,8 +39,8 @@ _MARKS: dict[Tone, str] = {
     "bad": "✗",
     "quiet": "·",
 }
-
-
+STATUSES = {"completed": "green", "running": "cyan", "waiting": "yellow", "drained": "yellow", "cancelled": "yellow"}
+"""How a status looks; any other is bad news."""
 _EFFECTS: dict[Status, tuple[str, str]] = {
     "done": ("✓ done", "green"),
     "refused": ("· refused", "dim"),
@@ -102,20 +103,37 @@ def story(scenes: Sequence[Scene], *, full: bool = False) -> RenderableType:
     return table
 
 
-def headline(run: str, entries: Sequence[Entry], verified: int | None, fault: str = "") -> RenderableType:
-    """A run in two lines: what it is, how it ended, what it cost, whether its chain holds."""
-    started = next((e.record for e in entries if isinstance(e.record, RunStarted)), None)
-    ended = [e.record for e in entries if isinstance(e.record, RunEnded)]
+def standing_json(entries: Sequence[Entry]) -> dict[str, str]:
+    """How a run stands, as JSON prints it: its id, its status, and why."""
+    found = summary_of(entries)
+    if found is None:
+        return {"run": entries[0].run if entries else "", "status": "", "reason": ""}
+    return {"run": found.run, "status": found.status, "reason": found.reason}
+
+
+def standing(entries: Sequence[Entry], *, cut: int | None = CUT) -> Text:
+    """How a run stands: its system, its status, and why."""
+    found = summary_of(entries)
+    if found is None:
+        return Text("a run that never began", "bold red")
+    text = Text.assemble(("run ", "dim"), (found.run, "bold"), "  ", plain(found.system), "  ")
+    text.append(found.status, STATUSES.get(found.status, "bold red"))
+    if found.reason:
+        text.append(f": {plain(found.reason, cut=cut)}")
+    return text
+
+
+def headline(entries: Sequence[Entry], verified: int | None, fault: str = "") -> RenderableType:
+    """A run in a few lines: what it is, how it stands and why, what it cost, whether its chain holds."""
+    stops = [e.record for e in entries if isinstance(e.record, RunEnded | RunDrained)]
     models = sorted({e.record.model for e in entries if isinstance(e.record, ModelSettled)})
-    status = ended[-1].status if ended else "not ended"
-    first = Text.assemble(("run ", "dim"), (run, "bold"), "  ", plain(started.system if started else "?"), "  ")
-    first.append(status, "green" if status == "completed" else "bold red")
+    first = standing(entries)
     began = datetime.fromtimestamp(entries[0].time, UTC).isoformat(" ", "seconds")
-    first.append(f"  {entries[-1].time - entries[0].time:.2f} s, began {began}")
+    took = Text(f"{entries[-1].time - entries[0].time:.2f} s, began {began}")
     chain = f"chain of {verified} records verified" if verified is not None else f"CHAIN BROKEN: {fault}"
-    second = Text(chain, "green" if verified is not None else "bold red")
-    if ended and ended[-1].spent:
-        second.append(f"  spent {amounts(ended[-1].spent)}", "default")
+    second = Text.assemble(took, "  ", (chain, "green" if verified is not None else "bold red"))
+    if stops and stops[-1].spent:
+        second.append(f"  spent {amounts(stops[-1].spent)}", "default")
     if models:
         notional = " (offline: rules play the model, the price is notional)"
         second.append(

@@ -13,11 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..contracts.errors import NotFound
-from ..graphs.home import FILE
-from ..graphs.system import System
-from ..ledger.transcript import CUT, find_run, plain
+from ..ledger.transcript import CUT, plain
 from ..tools.compensation import Compensation, Status
+from .finding import system_of_run
 from .project import load_all
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -53,7 +51,7 @@ def undo(
     """Undo what a run that has ended did, the last effect first; exit 1 unless all of it is undone."""
     systems = [s.system for s in load_all(project).values() if s.system is not None]
     try:
-        system, chosen = _found(systems, run)
+        system, chosen = system_of_run(systems, run)
         report = system.compensate(chosen, by=by, again=again, keep_going=keep_going)
         ledger = system.ledger
         bodies = {e.at: ledger.payload(chosen, e.outcome) if e.outcome else None for e in report.effects}
@@ -69,21 +67,6 @@ def undo(
         Console(highlight=False).print(table_of(report, outcomes))
     if not report.complete:
         raise typer.Exit(1)
-
-
-def _found(systems: list[System], wanted: str) -> tuple[System, str]:
-    """The run, and the system of its name whose ledger has it. Raises NotFound."""
-    found: dict[str, System] = {}
-    for system in systems:
-        if system.home.path is not None and (system.home.path / FILE).is_file():
-            own = [r.run for r in system.ledger.runs(limit=1_000_000) if r.system.partition("@")[0] == system.name]
-            found |= dict.fromkeys(find_run(own, wanted), system)
-    if len(found) > 1:
-        raise NotFound(kind="single run that begins with", name=wanted, known=sorted(found)[:10])
-    if not found:
-        raise NotFound(kind="run of this project's systems", name=wanted, known=sorted(s.name for s in systems))
-    [(run, system)] = found.items()
-    return system, run
 
 
 def table_of(report: Compensation, outcomes: dict[str, str]) -> Table | Text:

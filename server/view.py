@@ -7,6 +7,7 @@ nodes and the reviews it asks for: what agents hand each other stays inside. A p
 from __future__ import annotations
 
 import json
+from asyncio import CancelledError
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -26,7 +27,9 @@ from ..contracts.errors import (
     SharedWriteInvalid,
     WriteConflict,
 )
-from ..graphs.state import RESPONSE, RUN
+from ..contracts.status import DEAD
+from ..graphs.state import PUBLIC
+from ..ledger.store import RunSummary
 from .project import Served
 
 INTERRUPT = "__interrupt__"
@@ -43,6 +46,7 @@ _TELLING = (
     SharedWriteInvalid,
     WriteConflict,
 )
+_NAMES = frozenset(kind.__name__ for kind in _TELLING)
 _HIDDEN = "An internal error occurred"
 
 
@@ -68,7 +72,7 @@ def outputs(served: Served, values: Any) -> Any:
     """Of a state's values, what may leave."""
     if not isinstance(values, Mapping):
         return {} if served.system else values
-    keys = (RUN, RESPONSE) if served.system else served.graph.output_channels
+    keys = PUBLIC if served.system else served.graph.output_channels
     return dict(values) if isinstance(keys, str) else {k: values[k] for k in keys if k in values}
 
 
@@ -142,10 +146,29 @@ def _checkpoint(config: Any) -> dict[str, Any] | None:
     return {k: where.get(k) or "" for k in ("thread_id", "checkpoint_ns", "checkpoint_id")}
 
 
-def standing(snapshot: StateSnapshot | None, *, busy: bool) -> str:
-    """A thread's status, from its checkpoint alone: nothing is left to be stuck when a process dies."""
+def run(found: RunSummary) -> dict[str, Any]:
+    """A governed run: how it stands, and why, as the ledger has it."""
+    return {"run": found.run, "status": found.status, "reason": reason(found.reason)}
+
+
+def reason(said: str) -> str:
+    """Why a run stopped, as it may leave: an error's own words only where its kind never quotes what it must not."""
+    named, colon, _ = said.partition(": ")
+    if colon and named.isidentifier() and named[0].isupper() and named not in _NAMES:
+        return f"{named}: {_HIDDEN}"
+    return said
+
+
+def standing(snapshot: StateSnapshot | None, *, busy: bool, run: RunSummary | None = None) -> str:
+    """A thread's status, from what is durable alone: nothing is left to be stuck when a process dies.
+
+    Args:
+        run: the newest one of a governed graph. The ledger knows of it before any checkpoint does.
+    """
     if busy:
         return "busy"
+    if run is not None and run.status != "completed":
+        return "error" if run.status in DEAD else "interrupted"
     if snapshot is None or not snapshot.next:
         return "idle"
     return "error" if any(task.error for task in snapshot.tasks) else "interrupted"
@@ -160,6 +183,8 @@ def failure(error: BaseException, run: str = "") -> dict[str, Any]:
         message = "the graph reached its limit of steps"
     elif isinstance(error, GraphDrained):
         message = "the server stopped; a run without input goes on from here"
+    elif isinstance(error, CancelledError):
+        message = "it was cancelled; a run without input goes on from here"
     return {"error": type(error).__name__, "message": message, **({"run": run} if run else {})}
 
 

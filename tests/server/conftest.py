@@ -19,7 +19,7 @@ from edgewright.server.project import Served
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
-from .house import Till, desk, plain
+from .house import MENDED, Till, desk, plain
 
 
 @asynccontextmanager
@@ -40,6 +40,7 @@ async def serving(served: Mapping[str, Served], home: Home, **options: Any) -> A
 
 @pytest.fixture
 def till() -> Till:
+    MENDED.clear()
     return Till()
 
 

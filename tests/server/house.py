@@ -32,6 +32,9 @@ from typing_extensions import TypedDict
 SECRET = "/srv/vault/canary-7c1d"
 """Inside what fails here; must never leave by HTTP."""
 
+MENDED = threading.Event()
+"""Set once what a "break" in a request runs into is mended."""
+
 REVIEWED = {"request": {"sender": "C1", "text": "large refund"}}
 PLAIN = {"request": {"sender": "C1", "text": "small refund"}}
 
@@ -85,7 +88,7 @@ def play(turn: Turn) -> list[Any]:
     """The offline model: routes, refunds once, answers with what the tool said."""
     if "handoff_to_billing" in turn.tools:
         return [Call("handoff_to_billing", {"topic": "money"})]
-    if "break" in turn.text:
+    if "break" in turn.text and not MENDED.is_set():
         raise RuntimeError(f"no such file: {SECRET}")
     if not turn.results and "two" in turn.text:
         return [Call("refund", {"invoice": f"INV-{n}", "cents": 3000 + n}) for n in (1, 2)]

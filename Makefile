@@ -7,7 +7,7 @@ FLOORS := contracts ledger tools agents graphs server
 PACKAGES := $(addprefix -p edgewright.,$(FLOORS) examples) -m edgewright
 
 .DEFAULT_GOAL := help
-.PHONY: help demo incident test lint types bench trial crash serve clean
+.PHONY: help demo incident test lint types bench trial crash outage overspend serve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -45,6 +45,12 @@ trial: $(READY) ## try the gate on an office's tasks, attacked and not, beside n
 
 crash: $(READY) ## kill processes in the middle of effects, and count the effects
 	@$(BIN)/python -m bench.crash --ungoverned
+
+outage: $(READY) ## a hundred runs, a tenth of which need an integration that is dead
+	@$(BIN)/python -m bench.outage
+
+overspend: $(READY) ## ask for more calls than budgets cover, at once, and count those that were made
+	@$(BIN)/python -m bench.overspend
 
 serve: $(READY) ## serve the systems of langgraph.json over HTTP
 	@$(BIN)/edgewright serve

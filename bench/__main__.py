@@ -1,8 +1,9 @@
 """Run every benchmark."""
 
-from bench import crossing, gate, line
+from bench import budget, crossing, gate, line
 
 if __name__ == "__main__":
     line.show()
     crossing.show()
     gate.show()
+    budget.show()

@@ -169,11 +169,8 @@ class ModelGate(BaseCallbackHandler):
             if opened is None:
                 return
             run, draft = opened.activation.run, _reserved(opened)
-            if not draft.counts:
-                run.note(draft)
-                return
             try:
-                await written(run, draft)
+                await written(run, draft)  # before the call: after a crash a request may have been made
                 if looks(opened.made):
                     await asyncio.to_thread(look, opened.made)
             except BaseException as error:

@@ -202,6 +202,8 @@ class Budget:
             return f"of={self.of!r}, per={self.per!r}): only the budget of a thread, system or tenant is per 'day'"
         if self.of != "run" and (self.asks_per_hour is not None or self.irreversible_per_minute is not None):
             return f"of={self.of!r}): asks_per_hour and irreversible_per_minute belong into the budget of a run"
+        if self.of != "run" and (self.steps is not None or self.branches is not None):
+            return f"of={self.of!r}): steps and branches belong into the budget of a run"
         if self.degrade_at is not None and not (0 < self.degrade_at <= 1 and self.to):
             return f"degrade_at={self.degrade_at}): a share above 0, 1 at most, and a model `to` ask then"
         if not (self.unpriced in ("refuse", "ask") or isinstance(self.unpriced, Price)):

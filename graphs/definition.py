@@ -122,6 +122,7 @@ def define(
         guards_private=compiled is not None and compiled.reads_private,
         budgets=limits_shared,
         loops=loops,
+        limits={s.name: s.limits for s in specs.values()},
     )
     return Definition(
         name=name,

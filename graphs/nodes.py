@@ -90,36 +90,35 @@ def _placed(run: Run) -> tuple[str, str]:
 @asynccontextmanager
 async def of_run(runs: Runs, run: Run) -> AsyncIterator[None]:
     """What becomes of the run when a node of it stops: let go at a review, ended when it fails."""
-    try:
-        if run.asked and is_asked(run, at := _placed(run)[1]):
-            await allowed(run, at=at)
-        yield
-    except GraphDrained as drained:
-        await runs.drain(run, drained.reason)
-        raise
-    except (GraphBubbleUp, asyncio.CancelledError):
-        run.settle_abandoned()
-        runs.let_go(run.grounds.run)
-        raise
-    except Exception as error:
-        if is_invalid_resume(error):  # an answer that fits no question; the question stays open
-            run.settle_abandoned()
-            runs.let_go(run.grounds.run)
-            raise
+    with runs.at_work(run):
         try:
-            ns = str((get_config().get("metadata") or {}).get(NS, ""))
-            instead = await stopped(runs, run, error, at=run.positions.path(ns))
-        except GraphBubbleUp:
-            run.settle_abandoned()
-            runs.let_go(run.grounds.run)
+            if run.asked and is_asked(run, at := _placed(run)[1]):
+                await allowed(run, at=at)
+            yield
+        except GraphDrained as drained:
+            await runs.drain(run, drained.reason)
             raise
-        if instead is error:
+        except (GraphBubbleUp, asyncio.CancelledError):
+            runs.leave(run)
             raise
-        raise instead from error
-    except BaseException:  # an exit, an interrupt from the keyboard: gone on with from the ledger, by the rules of then
-        run.settle_abandoned()
-        runs.let_go(run.grounds.run)
-        raise
+        except Exception as error:
+            if is_invalid_resume(error):  # an answer that fits no question; the question stays open
+                runs.leave(run)
+                raise
+            try:
+                ns = str((get_config().get("metadata") or {}).get(NS, ""))
+                instead = await stopped(runs, run, error, at=run.positions.path(ns))
+            except GraphBubbleUp:
+                runs.leave(run)
+                raise
+            if instead is error:
+                raise
+            raise instead from error
+        except (
+            BaseException
+        ):  # an exit, an interrupt from the keyboard: gone on with from the ledger, by the rules of then
+            runs.leave(run)
+            raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,7 @@ async def answer_to(run: Run, question: Question) -> ReviewAnswer | None:
     Raises:
         BudgetExceeded: no more questions may be asked.
     """
-    review = digest([run.grounds.run, question.base])[:24]
+    review = review_of(run, question)
     asked = await _on_record(run, review, question)
     shown = run.knows.cleaned(question.payload)
     request = ReviewRequest(
@@ -86,6 +86,11 @@ async def answer_to(run: Run, question: Question) -> ReviewAnswer | None:
         binding=asked.binding,
     )
     return await _answered(run, request, asked, question)
+
+
+def review_of(run: Run, question: Question) -> str:
+    """The id of a question of a run."""
+    return digest([run.grounds.run, question.base])[:24]
 
 
 async def _on_record(run: Run, review: str, question: Question) -> ReviewAsked:

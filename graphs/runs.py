@@ -33,14 +33,14 @@ from ..ledger.records import (
 )
 from ..ledger.sealing import new_run_key
 from ..ledger.store import status_of
-from ..tools.knowing import NOTHING_SHOWN, Knowledge
+from ..tools.knowing import Knowledge
 from ..tools.run import Grounds, Run, active
 from ..tools.signing import from_record, key_of, start_mac, start_of, starter_of
+from .hiding import ADMITTED, LATE, Hiding
 from .home import Home
 from .learning import learn_again
 from .standing import Standing
 
-LATE, ADMITTED = 256, 32
 _RUNS = UUID("6f1d9a52-5f0b-4f0a-9c1e-0a8d8f2f7f11")
 TENANT = "local"
 STARTED_BY: ContextVar[Reviewer | None] = ContextVar("edgewright_started_by", default=None)
@@ -62,7 +62,7 @@ def run_id_of(thread: str, task: str) -> str:
     return str(uuid5(_RUNS, f"{thread}/{task}"))
 
 
-class Runs:
+class Runs(Hiding):
     """Finds the `Run` for an id. One instance per system."""
 
     def __init__(
@@ -99,6 +99,7 @@ class Runs:
             budget=self._standing.budget,
             budgets=self._standing.budgets,
             loops=self._standing.loops,
+            limits=self._standing.limits,
             resources=self._standing.resources,
         )
 
@@ -292,75 +293,49 @@ class Runs:
             run.note(Draft(record=RunResumed(records=len(entries), system_digest=now)))
         return _inside(self._live.setdefault(run_id, run))
 
-    def _knowledge(self, key: bytes) -> Knowledge:
-        standing = self._standing
-        return Knowledge(redactor=standing.recorded, watches=standing.watches, covered=standing.covered, key=key)
-
     def learn_again(self, run: Run, entries: list[Entry]) -> None:
         """Make again what the run knew; see `learning.py`. Blocks."""
         learn_again(run, entries, self._standing, self._tools)
 
     def let_go(self, run_id: str) -> None:
-        """Forget a run that waits for a person, or has ended. The ledger has all of it."""
+        """Forget a run that waits for a person, or has ended. The ledger has all of it.
+
+        Nobody spends for it through this process's account any more, and its calls that are still out are settled.
+        """
         run = self._live.pop(run_id, None)
+        if run is not None:
+            run.settle_abandoned()
+            run.spending.gone = "the run was let go, and what was left behind of it calls no model"
         if run is not None and run.knows.known:
             self._late.append(run.knows)
 
-    def redactors(self) -> list[Redactor]:
-        """What cuts out of a trace what it must not show: of the system, and of each run that knows sensitive values.
+    def leave(self, run: Run) -> None:
+        """Let a run go once no node of it is at work: those beside this one go on, on the same account."""
+        run.leaving = True
+        if run.nodes <= 1:
+            self.let_go(run.grounds.run)
 
-        Traces are sent a while after what they tell, so the newest runs that were let go count too.
-        """
-        if any(r.knows.overflowed for r in list(self._live.values())) or any(k.overflowed for k in self._late):
-            return [NOTHING_SHOWN]
-        before = [*self._admitted, *self._late]
-        now = [r.knows for r in list(self._live.values()) if r.knows.known]
-        return [self._joined(before, detect=True), *([self._joined(now, detect=False)] if now else ())]
-
-    def _joined(self, every: Sequence[Knowledge], *, detect: bool) -> Redactor:
-        """One redactor for what several runs know: each of its own would look at every text again."""
-        of = tuple((id(knows), len(knows.known)) for knows in every)
-        made = self._made.get(detect)
-        if made is None or made[0] != of:
-            known = {text: level for knows in every for text, level in dict(knows.known).items()}
-            # With what it was made of, so that nothing new gets an id of theirs.
-            made = self._made[detect] = of, self._standing.recorded(known, detect=detect), list(every)
-        return made[1]
-
-    def admitted(self, request: Mapping[str, Any]) -> None:
-        """A request that is about to begin a run: a trace tells of it before there is one."""
-        knows = self._knowledge(b"")
-        knows.learn(self._standing.entry.leaves(request))
-        if knows.known:
-            self._admitted.append(knows)
-
-    def cleaned(self, thread: str, value: Any) -> Any:
-        """What a tool or a node tells the reader of a thread by itself, as that reader may see it.
-
-        Messages, models and other objects are looked through as JSON, and told as such if something is cut out.
-        """
-        runs = [r for r in list(self._live.values()) if r.grounds.thread == thread]
+    @contextmanager
+    def at_work(self, run: Run) -> Iterator[None]:
+        """While a node of a run is at work."""
+        run.nodes += 1
         try:
-            plain = orjson.loads(orjson.dumps(value, default=_unpacked, option=orjson.OPT_NON_STR_KEYS))
-        except TypeError:
-            plain = repr(value)
-        cleaned = plain
-        # Its run may have ended, or failed, before its reader takes what it had told.
-        for redactor in [r.knows.redacts() for r in runs] or self.redactors():
-            cleaned = redactor.clean(cleaned)[0]
-        return value if cleaned == plain else cleaned
+            yield
+        finally:
+            run.nodes -= 1
+            if run.leaving and run.nodes == 0 and self._live.get(run.grounds.run) is run:
+                self.let_go(run.grounds.run)
 
     async def drain(self, run: Run, reason: str, *, scope: str = "", unit: str = "") -> None:
         """Record that a run stopped at a checkpoint, to be gone on with, and let it go; once, whoever stopped it."""
         if run.grounds.run not in self._live or run.drained:
             return
-        run.settle_abandoned()
         run.drained = True
         record = RunDrained(reason=run.knows.text(reason)[:2000], scope=scope, unit=unit, spent=run.spent.as_json())
         try:
             await run.write(Draft(record=record))
         finally:
-            self.let_go(run.grounds.run)
+            self.leave(run)
 
     async def end(
         self, run: Run, status: str, *, reason: str = "", response: Payload | None = None, marks: Sequence[Any] = ()
@@ -382,16 +357,6 @@ def _inside(run: Run) -> Run:
     if around is None or around.run is not run:
         run.outer = around
     return run
-
-
-def _unpacked(value: Any) -> Any:
-    """An object as JSON, or as what it says of itself."""
-    if isinstance(value, bytes | bytearray):
-        return value.decode(errors="replace")
-    if isinstance(value, set | frozenset):
-        return list(value)
-    dump = getattr(value, "model_dump", None)
-    return dump() if callable(dump) and not isinstance(value, type) else repr(value)
 
 
 def _interrupted(entries: list[Entry]) -> bool:

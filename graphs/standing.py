@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +35,7 @@ class Standing:
     guards_private: bool = False
     budgets: tuple[Budget, ...] = ()
     loops: Loops = LOOPS
+    limits: Mapping[str, Budget] = field(default_factory=dict)
 
     def recorded(self, known: Mapping[str, Sensitivity], *, detect: bool = True) -> Redactor:
         """What cuts out of records what they must not show, given the run's sensitive values by text.

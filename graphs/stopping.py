@@ -17,14 +17,14 @@ from langgraph.errors import GraphDrained
 from ..contracts.budget import UNITS, Amounts, Budget, Price, dollars
 from ..contracts.errors import BudgetClosed, BudgetExceeded, BudgetRefused, CostUnknown
 from ..contracts.review import AskingRule, ReviewAnswer, binding_of
-from ..ledger.counts import Count, Window
+from ..ledger.counts import MAX_AMOUNT, Count, Window
 from ..ledger.entry import Draft
 from ..ledger.records import BudgetRaised, PriceGiven, ReviewAnswered, ReviewAsked
 from ..tools import signing
 from ..tools.reserving import written
 from ..tools.run import Run
-from ..tools.spending import counted
-from .questions import Question, answer_to
+from ..tools.spending import counted, uncounted
+from .questions import Question, answer_to, review_of
 from .runs import Runs
 
 _BUDGET, _PRICE = "budget of ", "price of "
@@ -48,7 +48,10 @@ async def stopped(runs: Runs, run: Run, error: Exception, *, at: str) -> BaseExc
             runs.let_go(run.grounds.run)
             return error
     elif budget is not None and _asks(budget, error) and not _said_no(run, _about(error), at):
-        await answer_to(run, _question(run, budget, _about(error), at=at))
+        try:
+            await answer_to(run, _question(run, budget, _about(error), at=at))
+        except BudgetExceeded as no_more:  # no question may be asked any more
+            reason = run.knows.text(f"{reason}; and nobody could be asked: {no_more}")[:2000]
     elif budget is not None and budget.then == "drain":
         await runs.drain(run, reason, scope=error.scope, unit=error.unit)
         return GraphDrained(reason)
@@ -73,6 +76,8 @@ async def allowed(run: Run, *, at: str) -> None:
         if budget is None:
             continue
         question = _question(run, budget, about, at=at)
+        if review_of(run, question) != asked.review:
+            continue  # the budget was declared anew since: where it still does not fit, that is asked about
         answer = await answer_to(run, question)
         if answer is None or answer.decision == "reject":
             raise _refusal(run, budget, about)
@@ -148,7 +153,8 @@ def _question(run: Run, budget: Budget, about: str, *, at: str) -> Question:
     else:
         limit = getattr(budget, unit)
         why = f"the budget of {scope} allows {limit} {unit.replace('_', ' ')}, and the next call does not fit"
-        payload = {"add": {unit: str(limit) if unit == "usd" else limit}}
+        most = uncounted(unit, MAX_AMOUNT)  # at once
+        payload = {"add": {unit: str(min(limit, most)) if unit == "usd" else min(limit, most)}}
         fits = _Adds(unit).fits
     rule = AskingRule(
         id="budget.price" if about.startswith(_PRICE) else "budget.more", approver=budget.role, reason=why
@@ -182,8 +188,8 @@ class _Adds:
     def fits(self, edited: Mapping[str, Any]) -> bool:
         """Whether an edit says how much to add: `{"usd": "0.50"}`, alone or under `add`."""
         try:
-            return bool(self.amount(edited) > 0)
-        except (TypeError, ValueError, KeyError):
+            return bool(0 < counted(self.unit, self.amount(edited)) <= MAX_AMOUNT)
+        except (TypeError, ValueError, KeyError, ArithmeticError):
             return False
 
     def amount(self, edited: Mapping[str, Any]) -> Any:

@@ -98,9 +98,8 @@ class Calling:
             raise told from told.__cause__
 
     def _returned(self, value: Any) -> Any:
-        # What a probe found is given for the tool's result; that nothing was found is not.
-        as_result = not self.part or (self.part == "probe" and value is not None)
-        return self.call.reading.returned(value) if as_result else as_json(value)
+        # A tool declares what its function returns. What helps it has shapes of its own.
+        return as_json(value) if self.part else self.call.reading.returned(value)
 
     async def _ended(self, made: Any) -> Any:
         """A coroutine's result. Nobody waits for it when its time is over, but its thread should end with it."""

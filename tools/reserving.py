@@ -86,7 +86,9 @@ def counts_of(made: Reservation, *, open_: bool = True) -> tuple[Count, ...]:
     now, found = signing.now(), dict[tuple[str, str], Count]()
     for each in around(made.activation):
         for count in each.run.spending.counts(made.by, made.amounts, now, open_=open_):
-            found.setdefault((count.key, count.by), count)
+            at, before = (count.key, count.by), found.get((count.key, count.by))
+            # Runs inside each other may limit the same sum differently: each of their limits holds.
+            found[at] = count if before is None else replace(before, windows=(*before.windows, *count.windows))
     return tuple(found.values())
 
 

@@ -25,6 +25,7 @@ from ..ledger.records import (
     ReviewAsked,
     RunEnded,
 )
+from .looping import PASSED
 from .passing import Passing, first_key
 from .spending import worked_in
 
@@ -87,7 +88,7 @@ def retell(run: Run, entries: Sequence[Entry]) -> None:
                 spending.take(record.agent, Amounts(asks=1))
             case ContractPassed():
                 run.cross(entry.key or "", record)
-                spending.stepped.add(entry.key or "")
+                spending.stepped.add(_node_of(entry.key or ""))
             case RunEnded():
                 run.ended = record.status
             case RecordRead() | RecordSettled():
@@ -98,3 +99,9 @@ def retell(run: Run, entries: Sequence[Entry]) -> None:
     for agent, amounts in open_.values():
         spending.take(agent, amounts)
     spending.take("", Amounts(steps=len(spending.stepped)))
+
+
+def _node_of(key: str) -> str:
+    """The node at which something crossed: a fan-out has one for all of its branches."""
+    graph, slash, node = key.removeprefix(PASSED).rpartition("/")
+    return f"{graph}{slash}{node.partition(':')[0]}"

@@ -67,6 +67,7 @@ class Grounds:
     tenant: str = "local"
     budgets: tuple[Budget, ...] = ()
     loops: Loops = LOOPS
+    limits: Mapping[str, Budget] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -100,12 +101,15 @@ class Run:
     versions: Versions = field(default_factory=Versions)
     # What is still out, and how to settle it when the run stops here: model calls that were cancelled.
     abandon: dict[UUID, Callable[[], None]] = field(default_factory=dict)
+    # Nodes that are at work, and whether the run is let go once the last of them is through.
+    nodes: int = 0
+    leaving: bool = False
 
     def __post_init__(self) -> None:
         grounds = self.grounds
         name = grounds.system.partition("@")[0]
         shared = shared_budgets(grounds.budgets, tenant=grounds.tenant, system=name, thread=grounds.thread)
-        self.spending = Spending(grounds.budget, shared, name=grounds.system)
+        self.spending = Spending(grounds.budget, shared, name=grounds.system, limits=grounds.limits)
         self.trail = Trail(grounds.loops)
 
     @classmethod

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..contracts.budget import LIMITS, UNITS, Amounts, Budget, Meter, exceeded
 from ..contracts.errors import BudgetClosed, BudgetExceeded, LimitReached
-from ..ledger.counts import Count, Counting, Settle, Window
+from ..ledger.counts import MAX_AMOUNT, Count, Counting, Settle, Window
 
 DAY = 86_400.0
 RESERVED_SECONDS = 900.0
@@ -81,7 +81,9 @@ class SharedBudget:
     def settles(self, by: str, reserved: Amounts, used: Amounts, now: float) -> list[Counting]:
         """What takes the place of a reservation; and the budget's closing, where more was used than reserved."""
         units = [u for u in UNITS if self.budget.limits(u) and (getattr(reserved, u) or getattr(used, u))]
-        found: list[Counting] = [Settle(key=self.of(u), by=by, amount=counted(u, getattr(used, u))) for u in units]
+        found: list[Counting] = [
+            Settle(key=self.of(u), by=by, amount=min(counted(u, getattr(used, u)), MAX_AMOUNT)) for u in units
+        ]
         if any(getattr(used, u) > getattr(reserved, u) for u in units):
             found.append(Count(key=self.of("closed"), by=f"{by}/closed", amount=1))
         return found
@@ -112,10 +114,7 @@ def uncounted(unit: str, amount: int) -> Any:
 def shared_budgets(budgets: Iterable[Budget], *, tenant: str, system: str, thread: str) -> tuple[SharedBudget, ...]:
     """The shared budgets of a run. `system` is its name, without version: a new version goes on with what is left."""
     names = {"tenant": tenant, "system": system, "thread": f"{system}/{thread}"}
-    return tuple(
-        SharedBudget(budget=b, key="/".join(["budget", b.of, b.per or "all", names[b.of]]))
-        for b in budgets
-    )
+    return tuple(SharedBudget(budget=b, key="/".join(["budget", b.of, b.per or "all", names[b.of]])) for b in budgets)
 
 
 @dataclass(slots=True)
@@ -138,6 +137,8 @@ class Spending:
     stepped: set[str] = field(default_factory=set)
     charged: float = 0.0
     used: dict[str, float] = field(default_factory=dict)
+    gone: str = ""
+    limits: Mapping[str, Budget] = field(default_factory=dict)
 
     def scopes(self, agent: str, limits: Budget) -> tuple[Meter, Meter]:
         """The meters of the run and of an agent in it."""
@@ -146,7 +147,8 @@ class Spending:
             run = self.meters["run"] = Meter("run", self.budget)
         own = self.meters.get(name)
         if own is None:
-            own = self.meters[name] = Meter(name, limits)
+            declared = self.limits.get(agent, limits) if limits == UNLIMITED else limits
+            own = self.meters[name] = Meter(name, declared)
         elif own.budget is not limits and limits != UNLIMITED:
             own.budget = limits
         return run, own
@@ -169,6 +171,8 @@ class Spending:
     def reserve(self, agent: str, limits: Budget, amounts: Amounts) -> None:
         """Reserve in the run's and the agent's budget, in both or in neither. Raises BudgetExceeded."""
         with self.lock:
+            if self.gone:  # whoever goes on with the run has an account of its own: two would allow twice as much
+                raise BudgetClosed(scope="run", why=self.gone)
             scopes = self.scopes(agent, limits)
             elapsed = self.elapsed()
             for meter in scopes:
@@ -305,10 +309,14 @@ class Spending:
 UNLIMITED = Budget(steps=None, asks=None, asks_per_hour=None, branches=None, seconds=None)
 
 
+_STILL = frozenset({"run.ended", "run.drained", "dead.retried", "dead.dropped"})
+"""After these nobody works until the run is resumed."""
+
+
 def worked_in(times: Sequence[tuple[float, str]]) -> float:
     """Seconds of work that records tell of: (time, kind) each. What lies before an answer or a resumption is none."""
     found = 0.0
-    for (before, _), (after, kind) in pairwise(times):
-        if kind not in ("review.answered", "run.resumed"):
+    for (before, was), (after, kind) in pairwise(times):
+        if was not in _STILL and kind not in ("review.answered", "run.resumed"):
             found += max(0.0, after - before)
     return found

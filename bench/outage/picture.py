@@ -13,7 +13,7 @@ from bench.outage.scene import Scene
 INK, MUTED, FAINT, GRID = "#1b2430", "#586473", "#a9b2bc", "#e4e8ec"
 BLUE, AMBER, RED, GREEN = "#2f66cf", "#c98208", "#c2362f", "#1d8468"
 STATES = {"closed": "#cfe9df", "open": "#f1b8b3", "half_open": "#f6d48f"}
-OUTAGE = "#fdf3f2"
+OUTAGE, USUAL = "#fdf3f2", "#c6ced8"
 LEFT, RIGHT = 62, WIDTH - 24
 SMALL, TEXT, TITLE = 13, 14, 21
 TOP, CURVES, ROW = 96, 236, 5.6
@@ -43,14 +43,15 @@ def painted(well: Scene, dead: Scene, load: Load) -> bytes:
     canvas = Canvas(round(band + 152))
     _heading(canvas, dead, load)
     back = axis.x(dead.returned or 0.0)
-    spans = ((TOP, TOP + CURVES), (rows, rows + ROW * len(needing)), (band, band + 26))
+    spans = ((TOP, TOP + CURVES), (rows, rows + ROW * len(needing)))
     for top, bottom in spans:
         canvas.box(LEFT, top, back, bottom, OUTAGE)
     _curves(canvas, axis, well, dead)
     _needing(canvas, axis, rows, needing)
     _band(canvas, axis, band, dead)
+    canvas.line([(back, band - 8), (back, band - 1)], RED, 1.6)
     for top, bottom in spans:
-        canvas.line([(back, top - 4), (back, bottom + 4)], RED, 1.6, dashed=True)
+        canvas.line([(back, top - 4), (back, bottom)], RED, 1.6, dashed=True)
     canvas.words((LEFT, TOP - 10), f"it {dead.dead}", SMALL, RED)
     canvas.words((back, TOP - 10), f"it is back after {dead.returned or 0:.1f} s", SMALL, RED, "middle")
     _seconds(canvas, axis, band + 26)
@@ -82,11 +83,12 @@ def _curves(canvas: Canvas, axis: Axis, well: Scene, dead: Scene) -> None:
         canvas.line([(LEFT, y(count)), (RIGHT, y(count))], GRID if count else FAINT, 1)
         canvas.words((LEFT - 8, y(count) + 4.5), str(count), SMALL, MUTED, "right")
     canvas.words((LEFT + 12, TOP + 34), f"finished, of the {most} that do not need it", TEXT, INK)
-    lines = (("during the outage", dead.ninety, BLUE, 2.8, False), ("without an outage", well.ninety, MUTED, 2.0, True))
-    for place, (name, done, colour, width, dashed) in enumerate(lines):
-        canvas.line(_steps(axis, sorted(d.ended for d in done), y), colour, width, dashed=dashed)
+    # The wide one lies beneath, so that both are seen where they are one.
+    lines = (("without an outage", well.ninety, USUAL, 8.0), ("during the outage", dead.ninety, BLUE, 2.4))
+    for place, (name, done, colour, width) in enumerate(lines):
+        canvas.line(_steps(axis, sorted(d.ended for d in done), y), colour, width)
         at = TOP + 60 + 22 * place
-        canvas.line([(LEFT + 12, at - 4.5), (LEFT + 44, at - 4.5)], colour, width, dashed=dashed)
+        canvas.line([(LEFT + 12, at - 4.5), (LEFT + 44, at - 4.5)], colour, width)
         canvas.words((LEFT + 54, at), name, SMALL, INK)
 
 

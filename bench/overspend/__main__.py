@@ -87,7 +87,7 @@ def show(every: Sequence[Tried], console: Console) -> None:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("who asks", no_wrap=True)
     table.add_column("limit", no_wrap=True)
-    for name in ("rounds", "fewest", "most", "in all", "kills", "lapsed", "off", "s a round"):
+    for name in ("rounds", "fewest", "most", "in all", "kills", "lapsed", "off", "s each"):
         table.add_column(name, justify="right", no_wrap=True)
     for variant, group in groupby(every, key=lambda t: t.variant):
         for number, tried in enumerate(group):

@@ -18,7 +18,7 @@ from edgewright.agents.models import DEFAULT_OUTPUT_CAP, endpoint_of, resolve_mo
 from edgewright.agents.trimming import Trim
 from edgewright.contracts.budget import Price
 from edgewright.contracts.containment import Breaker, Bulkhead, Retry, Timeouts
-from edgewright.contracts.errors import BudgetExceeded, CircuitOpen, Overloaded, TimedOut
+from edgewright.contracts.errors import BudgetExceeded, CircuitOpen, Overloaded, StreamCut, TimedOut
 from edgewright.contracts.marks import Mark
 from edgewright.ledger.records import (
     CircuitMoved,
@@ -219,6 +219,20 @@ async def test_half_a_stream_is_no_reply(kind: Any, server: ModelServer, chat: C
     assert output == {"text": "fine"}
     assert [r.fault for r in of_kind(system, run, ModelRetried)] == ["connection"]
     assert len(of_kind(system, run, ReplyKept)) == 1
+
+
+async def test_a_stream_that_always_breaks_off_names_its_model_and_another_is_asked(
+    server: ModelServer, chat: Chat
+) -> None:
+    server.command(Fault("quiet_stream", model="dead"))
+    with pytest.raises(StreamCut) as caught:
+        await _ran(_system(chat("dead", streaming=True)))
+    assert caught.value.model == "openai:dead"
+    assert isinstance(caught.value, ConnectionError)
+    system = _system(chat("dead", streaming=True), fallback=[chat("spare")])
+    run, output = await _ran(system)
+    assert output == {"text": "fine"}
+    assert [fell.to for fell in of_kind(system, run, ModelFellBack)] == ["openai:spare"]
 
 
 # -- breaker, bulkhead ------------------------------------------------------------------------------------------------

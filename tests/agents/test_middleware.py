@@ -21,8 +21,15 @@ from edgewright import (
     Turn,
     tool,
 )
-from edgewright.contracts.errors import AgentInvalid, BudgetExceeded, ContractViolation, HandoffConflict
+from edgewright.contracts.errors import (
+    AgentInvalid,
+    BudgetExceeded,
+    ContractViolation,
+    HandoffConflict,
+    LoopFound,
+)
 from edgewright.ledger.records import (
+    BudgetCharged,
     CallJudged,
     ContractPassed,
     ContractViolated,
@@ -166,6 +173,17 @@ async def test_handoffs_are_counted() -> None:
         await system.arun({"text": "go"})
 
 
+async def test_handoffs_are_counted_in_the_budgets_that_runs_share() -> None:
+    system = _desk(_router(BILLING), budget=[Budget(of="tenant", handoffs=4)])
+    for _ in range(2):
+        result = await system.arun({"text": "go"})  # to billing, and from there to the end
+        charged, asked = of_kind(system, result.run, BudgetCharged), of_kind(system, result.run, HandoffAsked)
+        assert [(c.at, c.amounts) for c in charged] == [(a.at, {"handoffs": 1}) for a in asked]
+        assert len(asked) == 2
+    with pytest.raises(BudgetExceeded, match="tenant allows 4 handoffs"):
+        await system.arun({"text": "go"})
+
+
 # -- repair --------------------------------------------------------------------------------------------------------
 
 
@@ -252,6 +270,23 @@ async def test_an_unknown_tool_is_denied_on_the_ledger_and_the_model_goes_on(nam
     [judged] = of_kind(system, result.run, CallJudged)
     assert (judged.tool, judged.verdict, judged.rules) == (name, "deny", ["policy.unknown_tool"])
     assert not done
+
+
+async def test_an_unknown_tool_asked_for_over_and_over_is_a_loop() -> None:
+    asked = Call("nothing", {"cents": 5})
+    system = with_model(plays(*[[asked]] * 9), pay)
+    with pytest.raises(LoopFound) as caught:
+        await system.arun({"text": "go"})
+    assert (caught.value.kind, list(caught.value.cycle)) == ("call", ["worker: nothing"])
+    run = only_run(system)
+    assert len(of_kind(system, run, CallJudged)) == 4
+    assert len(of_kind(system, run, ModelReserved)) == 5
+    assert [e.status for e in of_kind(system, run, RunEnded)] == ["failed"]
+
+
+async def test_unknown_tools_that_differ_each_time_are_no_loop() -> None:
+    system = with_model(plays(*[[Call("nothing", {"cents": n})] for n in range(6)]), pay)
+    assert (await system.arun({"text": "go"})).status == "completed"
 
 
 @langchain_tool

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,6 @@ from edgewright import (
     FanOut,
     Handoff,
     OfflineModel,
-    OnViolation,
-    Policy,
-    Say,
     Skip,
     System,
     Turn,
@@ -31,60 +29,23 @@ from edgewright import (
 from edgewright.contracts.errors import BudgetExceeded, LoopFound
 from edgewright.contracts.loops import Loops
 from edgewright.graphs.topology import gathered
-from edgewright.ledger.records import AgentStarted, ContractPassed, EffectDone, HandoffAsked, ModelSettled, RunEnded
-from edgewright.tools.sealed import SealedTool
+from edgewright.ledger.records import AgentStarted, ContractPassed, HandoffAsked, ModelSettled, RunEnded
 from langgraph.graph import END, START, StateGraph
 from pydantic import BaseModel
-from support.failing import desk, marks
 from support.offices import BRIEF, FINDING, finds
-from support.systems import ANSWER, PERMIT_ALL, QUESTION, inside, of_kind, only_run, submitting, with_model
+from support.pairs import FAIL, ROUND, Pair, Reacting, back, pair
+from support.systems import ANSWER, QUESTION, of_kind, only_run
 from typing_extensions import TypedDict
 
 GO = {"text": "please"}
 OFF = Loops(same=None, cycle=None)
-FAIL = OnViolation(repair=0, then="fail")
-ROUND = ("triage→billing", "billing→triage")
+WAIT = 20.0
 noted: Counter[int] = Counter()
 
 
 @pytest.fixture(autouse=True)
-def _fresh() -> Iterator[None]:
+def _fresh() -> None:
     noted.clear()
-    yield
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pair:
-    """Two agents who may hand over to each other as often as they like; either may answer."""
-
-    one: Agent
-    other: Agent
-    fan_outs: Sequence[FanOut] = ()
-
-    @property
-    def agents(self) -> Sequence[Agent]:
-        """Both."""
-        return self.one, self.other
-
-    @property
-    def edges(self) -> Sequence[Edge]:
-        """start → one ⇄ other → end."""
-        ends = [("start", self.one.name), (self.one.name, self.other.name), (self.other.name, self.one.name)]
-        each = [Edge(source=a, target=b, contract=QUESTION, on_violation=FAIL) for a, b in ends]
-        return *each, Edge(source=self.other.name, target="end", contract=ANSWER, on_violation=FAIL)
-
-
-def pair(triage: Any, billing: Any, *, tools: Sequence[SealedTool] = (), **options: Any) -> System:
-    """A system of two agents in code."""
-    one = Agent("triage", version=1, function=triage, tools=tools)
-    other = Agent("billing", version=1, function=billing, tools=tools)
-    policy = Policy(text=PERMIT_ALL) if tools else None
-    return System("pair", version=1, topology=Pair(one=one, other=other), policy=policy, **options)
-
-
-def back(payload: dict[str, Any]) -> Handoff:
-    """Hands over to the other again."""
-    return Handoff(target="triage", payload={"text": payload["text"]})
 
 
 def same(**options: Any) -> System:
@@ -242,7 +203,7 @@ class Office:
         ways = [("start", "lead", QUESTION), ("head", "lead", QUESTION), ("head", "end", ANSWER)]
         return [Edge(source=a, target=b, contract=c, on_violation=FAIL) for a, b, c in ways]
 
-    @property
+    @cached_property
     def fan_outs(self) -> Sequence[FanOut]:
         """lead → clerk, clerk, … → head."""
         met = gathered(QUESTION, {"clerk": FINDING}, ())
@@ -290,36 +251,39 @@ async def test_runs_at_once_are_counted_each_by_itself() -> None:
 # -- after a restart --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stops", range(1, 9))
-async def test_after_a_restart_in_the_middle_of_a_loop_its_count_goes_on(stops: int, tmp_path: Path) -> None:
-    turns = count(1)
+@pytest.mark.parametrize("declared", [Loops(same=4, cycle=None), Loops(same=None, cycle=4)])
+@pytest.mark.parametrize("how", ["fails", "is cancelled"])
+@pytest.mark.parametrize("turn", range(1, 6))
+async def test_after_a_restart_in_the_middle_of_a_loop_its_count_goes_on(
+    turn: int, how: str, declared: Loops, tmp_path: Path
+) -> None:
+    turns, stopped = count(1), asyncio.Event()
 
-    def triage(payload: dict[str, Any]) -> dict[str, str]:
-        if next(turns) == stops:
-            raise OSError("the process is out of memory")
+    async def triage(payload: dict[str, Any]) -> dict[str, str]:
+        if next(turns) == turn:
+            stopped.set()
+            if how == "fails":
+                raise OSError("out of memory")
+            await asyncio.Event().wait()
         return {"text": "this is yours"}
 
-    def made() -> System:
-        return pair(triage, back, home=tmp_path, loops=Loops(same=4, cycle=None))
-
-    first = made()
-    if stops > 5:  # the loop is found before
-        await loops(first, thread="t")
-        first.close()
-        return
-    with pytest.raises(OSError, match="out of memory"):
-        await first.arun(GO, thread="t")
+    first = pair(triage, back, home=tmp_path, loops=declared)
+    run = asyncio.create_task(first.arun(GO, thread="t"))
+    async with asyncio.timeout(WAIT):
+        await stopped.wait()
+    if how == "is cancelled":
+        run.cancel()
+    with pytest.raises((OSError, asyncio.CancelledError)):
+        await run
     first.close()
-    second = made()
+    second = pair(triage, back, home=tmp_path, loops=declared)
     with pytest.raises(LoopFound, match="triage → billing → triage …, 4 times"):
         await second.aresume("t")
     assert crossings(second) == [*ROUND] * 4
     second.close()
 
 
-async def test_a_run_that_was_stopped_for_a_loop_does_not_begin_another_round_when_it_is_resumed(
-    tmp_path: Path,
-) -> None:
+async def test_a_run_that_was_stopped_for_a_loop_makes_no_further_round_when_it_is_resumed(tmp_path: Path) -> None:
     first = same(home=tmp_path)
     await loops(first, thread="t")
     first.close()
@@ -328,18 +292,18 @@ async def test_a_run_that_was_stopped_for_a_loop_does_not_begin_another_round_wh
         await second.aresume("t")
     assert crossings(second) == [*ROUND] * 4
     second.close()
-    wider = same(home=tmp_path, loops=Loops(same=6))
-    assert wider.digest != second.digest
-    wider.close()
 
 
-# -- the same call over and over --------------------------------------------------------------------------------------
+# -- whose loop it is --------------------------------------------------------------------------------------------------
 
 
-@tool(effect="read", output="trusted", sensitivity="internal")
-def status(job: str) -> str:
-    """How a job stands."""
-    return "pending"
+async def test_a_loop_through_several_agents_is_none_of_them_and_stops_the_run_whatever_is_declared() -> None:
+    one = Agent("triage", version=1, function=lambda payload: {"text": "this is yours"})
+    topology = Reacting(one=one, other=Agent("billing", version=1, function=back), on_failure={"triage": Skip()})
+    await loops(System("pair", version=1, topology=topology))
+
+
+# -- no change of state -----------------------------------------------------------------------------------------------
 
 
 @tool(effect="write", idempotency="key", output="trusted", sensitivity="internal")
@@ -347,57 +311,6 @@ def note(number: int) -> str:
     """Make a note."""
     noted[number] += 1
     return "noted"
-
-
-def _asks_for_ever(turn: Turn) -> Say | Sequence[Call]:
-    return [Call("status", {"job": "J-1"})]
-
-
-async def test_a_model_that_makes_the_same_call_with_the_same_result_over_and_over_is_stopped() -> None:
-    system = with_model(OfflineModel("asks", _asks_for_ever), status)
-    found = await loops(system)
-    assert (found.kind, found.cycle, found.times) == ("call", ("worker: status",), 4)
-    assert len(of_kind(system, only_run(system), EffectDone)) == 4
-    [ended] = of_kind(system, only_run(system), RunEnded)
-    assert "worker: status …, 4 times with the same results" in ended.reason
-
-
-async def test_code_that_makes_the_same_call_over_and_over_is_stopped() -> None:
-    async def work() -> None:
-        while True:
-            await status.call({"job": "J-1"})
-
-    done = await inside(work, status)
-    assert isinstance(done.error, LoopFound)
-    assert len(done.of(EffectDone)) == 4
-
-
-async def test_two_calls_that_take_turns_are_one_cycle() -> None:
-    def rules(turn: Turn) -> Sequence[Call]:
-        return [Call("status", {"job": f"J-{len(turn.results) % 2}"})]
-
-    found = await loops(with_model(OfflineModel("turns", rules), status))
-    assert (found.cycle, found.times) == (("worker: status", "worker: status"), 4)
-
-
-async def test_an_agent_that_goes_round_in_circles_by_itself_has_failed_as_its_topology_declares() -> None:
-    worker = Agent("worker", version=1, prompt="Do it.", model=OfflineModel("asks-on", _asks_for_ever), tools=[status])
-    system = desk(worker, {"worker": Skip()}, policy=Policy(text=PERMIT_ALL))
-    result = await system.arun(GO)
-    assert [(kind, agent) for kind, agent, _ in marks(result)] == [("gap", "worker")]
-
-
-async def test_a_loop_through_several_agents_is_none_of_them_and_stops_the_run_whatever_is_declared() -> None:
-    @dataclass(frozen=True, kw_only=True)
-    class Reacting(Pair):
-        on_failure: Any = Skip()
-
-    one = Agent("triage", version=1, function=lambda payload: {"text": "this is yours"})
-    topology = Reacting(one=one, other=Agent("billing", version=1, function=back), on_failure={"triage": Skip()})
-    await loops(System("pair", version=1, topology=topology))
-
-
-# -- no change of state -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("number", "rounds"), [(lambda turn: turn, 10), (lambda turn: 1, 4)])
@@ -458,11 +371,3 @@ async def test_an_author_and_a_reviewer_may_have_drafts_go_back_and_forth(drafts
     one, other = (Agent(f.__name__, version=1, function=f) for f in (author, reviewer))
     system = System("desk", version=1, topology=Desk(one=one, other=other))
     assert (await system.arun(GO)).output == {"text": "x" * (20 - drafts)}
-
-
-async def test_who_asks_three_times_how_a_job_stands_and_then_goes_on_is_let_go_on() -> None:
-    def rules(turn: Turn) -> Sequence[Call]:
-        return [Call("status", {"job": "J-1"})] if len(turn.results) < 3 else [submitting("still pending")]
-
-    result = await with_model(OfflineModel("patient", rules), status).arun(GO)
-    assert result.output == {"text": "still pending"}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from edgewright import System, ToolContext, tool
+from edgewright.contracts.containment import Breaker
 from edgewright.contracts.errors import (
     LedgerCorrupt,
     LedgerUnavailable,
@@ -23,7 +24,9 @@ from edgewright.graphs.undoing import _begun, _over, handles_of
 from edgewright.ledger.entry import Draft, verify
 from edgewright.ledger.journal import Effect, Undo, effects_of
 from edgewright.ledger.records import (
+    CircuitMoved,
     EffectDone,
+    EffectRetried,
     RecordClaimed,
     RecordSettled,
     RunStarted,
@@ -311,10 +314,11 @@ async def test_who_keeps_going_undoes_what_is_left() -> None:
 async def test_an_undoing_of_unknown_outcome_that_can_be_repeated_is_repeated_by_the_same_key(
     handle: SealedTool, name: str
 ) -> None:
-    world = World(errors={"b": [ConnectionError("lost")]})
+    world = World(errors={"b": [ConnectionError("lost"), ConnectionError("lost again")]})
     system, run = await ran(world, (keyed, "a"), (handle, "b"))
     report = await system.acompensate(run, by="ada")
     assert told(report) == [(name, "unknown"), ("keyed", "left")]
+    assert [(r.part, r.attempt) for r in of_kind(system, run, EffectRetried)] == [("undo", 1)]
     assert [f.unknown for f in of_kind(system, run, UndoFailed)] == [True]
     assert not effects_of(system.ledger.entries(run))[1].certain
     report = await system.acompensate(run, by="bob")
@@ -357,7 +361,36 @@ async def test_an_undoing_that_takes_too_long_is_unknown() -> None:
     system, run = await ran(world, (hurried, "a"))
     report = await system.acompensate(run, by="ada")
     assert told(report) == [("hurried", "unknown")]
-    assert "TimeoutError" in report.effects[0].said
+    assert "TimedOut" in report.effects[0].said
+
+
+async def test_an_undoing_that_failed_for_a_passing_reason_is_tried_again_where_it_may_be() -> None:
+    world = World(errors={"a": [ConnectionError("lost")]})
+    system, run = await ran(world, (keyed, "a"))
+    assert told(await system.acompensate(run, by="ada")) == [("keyed", "undone")]
+    assert world.names == ["a"]
+
+
+async def test_an_undoing_that_does_not_begin_because_its_integration_is_dead_is_known_not_to_have_happened() -> None:
+    world = World(errors={what: [ConnectionError("dead")] for what in "bc"})
+
+    @tool(
+        effect="write",
+        idempotency="none",
+        compensate=_undo,
+        breaker=Breaker(failures=2, cooldown=3600.0),
+    )
+    def fragile(what: str, *, ctx: ToolContext) -> dict[str, str]:
+        """Do something whose undoing goes to an integration that is dead."""
+        return _do(what, ctx)
+
+    system, run = await ran(world, (fragile, "a"), (fragile, "b"), (fragile, "c"))
+    report = await system.acompensate(run, by="ada", keep_going=True)
+    assert [s for _, s in told(report)] == ["unknown", "unknown", "failed"]
+    assert "not called" in report.effects[2].said
+    moved = of_kind(system, run, CircuitMoved)
+    assert [(m.of.rpartition(".")[2], m.before, m.after, m.agent) for m in moved] == [("undo", "closed", "open", "ada")]
+    assert world.undone == []
 
 
 async def test_what_a_compensation_returns_that_is_no_json_leaves_it_unknown() -> None:

@@ -18,7 +18,16 @@ from typing import Any
 
 import pytest
 from edgewright.contracts.containment import Breaker, Bulkhead, Containment, Retry, Timeouts
-from edgewright.contracts.errors import CircuitOpen, Overloaded, TimedOut
+from edgewright.contracts.errors import (
+    BudgetExceeded,
+    CallDenied,
+    CircuitOpen,
+    LedgerUnavailable,
+    Overloaded,
+    TimedOut,
+    ToolFailed,
+    ToolRefusal,
+)
 from edgewright.tools.containment import (
     Breakers,
     Bulkheads,
@@ -184,6 +193,44 @@ async def test_an_open_breaker_lets_one_call_through_after_its_time_and_closes_b
         ("open", "half_open"),
         ("half_open", "closed"),
     ]
+
+
+@pytest.mark.parametrize(
+    "ours",
+    [
+        BudgetExceeded(scope="run", unit="usd", limit="1", projected="2", used="0", over="1"),
+        CallDenied(tool="t", agent="a", rules=["r"], reasons=[]),
+        LedgerUnavailable(where="w", cause="c"),
+        ToolFailed(tool="other", error="e", unknown=False),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_gate_that_says_no_within_a_try_is_no_answer_of_whoever_is_called(
+    house: House, ours: Exception
+) -> None:
+    rule = Containment(retry=PLAIN.retry, breaker=Breaker(failures=2, cooldown=60.0))
+    flaky = Flaky(ConnectionError("gone"), ours, ConnectionError("gone again"), ours)
+    for error in (type(ours), ConnectionError):  # between two failures in a row it does not begin the row anew
+        with pytest.raises(error):
+            await house.call(flaky, rule)
+    assert house.breakers.mode("t") == "open"
+    house.at += 60
+    with pytest.raises(type(ours)):
+        await house.call(flaky, rule)
+    assert house.breakers.mode("t") == "half_open"
+    assert await house.call(flaky, rule) == "there"
+    assert house.breakers.mode("t") == "closed"
+
+
+async def test_a_refusal_is_an_answer_and_closes_the_breaker(house: House) -> None:
+    rule = Containment(retry=None, breaker=Breaker(failures=1, cooldown=60.0))
+    flaky = Flaky(ConnectionError("gone"), ToolRefusal("no seats left"))
+    with pytest.raises(ConnectionError):
+        await house.call(flaky, rule)
+    house.at += 60
+    with pytest.raises(ToolRefusal):
+        await house.call(flaky, rule)
+    assert house.breakers.mode("t") == "closed"
 
 
 async def test_a_call_behind_an_open_breaker_does_not_stand_in_line(house: House) -> None:

@@ -26,8 +26,10 @@ from edgewright.contracts.errors import (
     CircuitOpen,
     HttpFailed,
     Overloaded,
+    ResultInvalid,
     ServerFailed,
     ServerUnreachable,
+    StreamCut,
     TimedOut,
     ToolFailed,
     ToolRefusal,
@@ -154,6 +156,33 @@ def test_what_takes_too_long_is_a_time_out(server: str) -> None:
         assert kind_of(error) == "timeout"
 
 
+SAME = (
+    *("ConnectError", "ReadError", "WriteError", "CloseError", "ProxyError", "RemoteProtocolError"),
+    *("LocalProtocolError", "ConnectTimeout", "ReadTimeout", "WriteTimeout", "PoolTimeout", "DecodingError"),
+    *("UnsupportedProtocol", "TooManyRedirects"),
+)
+
+
+def test_the_successor_of_httpx_raises_errors_of_the_same_kinds() -> None:
+    httpx2 = pytest.importorskip("httpx2")
+    told = {name: kind_of(getattr(httpx2, name)("x")) for name in SAME}
+    assert told == {name: kind_of(getattr(httpx, name)("x")) for name in SAME}
+    assert kind_of(httpx2.SSEError("no event")) == "broken"
+    assert kind_of(_caused(RuntimeError("wrapped"), httpx2.ReadError("gone"))) == "connection"
+
+
+def test_what_it_raises_for_real_is_known_too(nobody: str, server: str) -> None:
+    httpx2 = pytest.importorskip("httpx2")
+    with httpx2.Client(trust_env=False, timeout=0.1) as client:
+        for url, kind in ((nobody, "connection"), (f"{server}/gone", "connection"), (f"{server}/hang", "timeout")):
+            with pytest.raises(httpx2.TransportError) as caught:
+                client.get(url)
+            assert kind_of(caught.value) == kind
+        with pytest.raises(httpx2.HTTPStatusError) as refused:
+            client.get(f"{server}/503").raise_for_status()
+    assert (kind_of(refused.value), retry_after(refused.value)) == ("unavailable", 7.0)
+
+
 def _os(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
@@ -233,6 +262,8 @@ ERRORS: list[tuple[Exception, Kind]] = [
     (ServerUnreachable(server="s", fault="f"), "connection"),
     (ServerFailed(server="s", fault="f"), "broken"),
     (_caused(ServerFailed(server="s", fault="f"), TimeoutError()), "timeout"),
+    (StreamCut(model="m"), "connection"),
+    (ResultInvalid(tool="t", faults=["result: no"]), "broken"),
     (HttpFailed(method="GET", url="u", fault="f"), "broken"),
     (of_kind(HttpFailed(method="GET", url="u", fault="f"), "rate_limited", 3.0), "rate_limited"),
     (of_kind(ToolRefusal("nothing was sent"), "connection"), "connection"),

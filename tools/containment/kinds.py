@@ -49,6 +49,7 @@ _NAMES: Mapping[str, Kind] = {
     "ServiceUnavailable": "unavailable",
     "DecodingError": "broken",
     "JSONDecodeError": "broken",
+    "SSEError": "broken",
     "APIResponseValidationError": "broken",
     "IncompleteRead": "connection",
 }

@@ -21,7 +21,8 @@ from ..containment.kinds import of_kind
 from .dialect import enforceable
 
 UNLIKE = "the structured content says something else than the text; both are given, and neither is to be believed"
-MISFIT = "the structured content does not fit the schema that the tool declares for it"
+MISFIT = "its structured content does not fit the schema that the tool declares for it"
+ABSENT = "it gave no structured content, for which the tool declares a schema"
 UNCHECKED = "the structured content was not checked: the schema that the tool declares for it cannot be enforced"
 MAX_ERROR = 2000
 _TEXTS = {"type": "array", "items": {"type": "string"}}
@@ -64,7 +65,8 @@ def told(raw: Mapping[str, Any], *, server: str, most: int, schema: Any = None) 
         schema: the tool's own schema of its structured content, as it was pinned.
 
     Raises:
-        ServerFailed: the tool reports an error, or asks for something instead of answering.
+        ServerFailed: the tool reports an error, asks for something instead of answering, or its structured content is
+            not what it declares.
     """
     content = [block for block in raw.get("content") or () if isinstance(block, Mapping)]
     texts = [str(block.get("text", "")) for block in content if block.get("type") == "text"]
@@ -76,7 +78,9 @@ def told(raw: Mapping[str, Any], *, server: str, most: int, schema: Any = None) 
         raise ServerFailed(server=server, fault="the tool asks for more input instead of answering, which is refused")
     notes: list[str] = []
     found: dict[str, Any] = {}
-    structured = _structured(raw, notes, schema, most)
+    if schema is not None and (fault := _misfit(raw.get("structuredContent"), notes, schema)):
+        raise ServerFailed(server=server, fault=fault)
+    structured = _structured(raw, notes, most)
     body: dict[str, Any] = {**_shared("text", texts, most, notes), **structured}
     if structured and texts and not _alike(structured["structured"], texts):
         notes.append(UNLIKE)
@@ -87,7 +91,18 @@ def told(raw: Mapping[str, Any], *, server: str, most: int, schema: Any = None) 
     return {**found, **({"attached": attached} if attached else {}), **({"notes": notes} if notes else {})}
 
 
-def _structured(raw: Mapping[str, Any], notes: list[str], schema: Any, most: int) -> dict[str, Any]:
+def _misfit(value: Any, notes: list[str], schema: Any) -> str:
+    """Why structured content is not what its tool declares; empty where it is, or that cannot be told."""
+    if value is None:
+        return ABSENT
+    document, faults = enforceable(schema)
+    if faults:
+        notes.append(UNCHECKED)
+        return ""
+    return "" if faults_in(validator_of(document), value, 1) == [] else MISFIT
+
+
+def _structured(raw: Mapping[str, Any], notes: list[str], most: int) -> dict[str, Any]:
     if raw.get("structuredContent") is None:
         return {}
     value = raw["structuredContent"]
@@ -96,12 +111,6 @@ def _structured(raw: Mapping[str, Any], notes: list[str], schema: Any, most: int
     except (TypeError, RecursionError):
         notes.append("the structured content was left out: it is no plain JSON, or nested too deeply")
         return {}
-    if schema is not None:
-        document, faults = enforceable(schema)
-        if faults:
-            notes.append(UNCHECKED)
-        elif faults_in(validator_of(document), value, 1) != []:
-            notes.append(MISFIT)
     if size > most:
         notes.append(f"the structured content was left out: it is {size} bytes, at most {most} are given")
         return {}

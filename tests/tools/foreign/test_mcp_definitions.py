@@ -36,7 +36,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "echo": {"text": "a"},
     "search": {"query": "a"},
     "Delete.Note": {"id": "1"},
-    "measure": {"alike": True},
+    "measure": {"told": "alike"},
 }
 
 

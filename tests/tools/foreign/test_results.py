@@ -11,7 +11,8 @@ from edgewright.contracts.digest import canonical, digest_bytes
 from edgewright.contracts.errors import ServerFailed
 from edgewright.contracts.labels import Label
 from edgewright.contracts.results import records_of
-from edgewright.tools.foreign.results import MISFIT, RETURNS, UNCHECKED, UNLIKE, told
+from edgewright.tools.containment import kind_of
+from edgewright.tools.foreign.results import ABSENT, MISFIT, RETURNS, UNCHECKED, UNLIKE, told
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,11 +68,18 @@ def test_structured_content_is_held_against_the_schema_that_was_pinned() -> None
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
     assert read(structured={"a": 1}, schema=schema) == {"structured": {"a": 1}}
     assert read(structured={"a": 1, "b": 2}, schema=schema) == {"structured": {"a": 1, "b": 2}}
-    assert read(structured={"a": "1"}, schema=schema)["notes"] == [MISFIT]
-    assert read(structured={}, schema=schema)["notes"] == [MISFIT]
     assert read(structured={"a": 1}, schema={**schema, "not": {}})["notes"] == [UNCHECKED]
-    slow = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}
-    assert read(structured={"a": "a" * 900 + "!"}, schema=slow)["notes"] == [MISFIT]
+
+
+@pytest.mark.parametrize(
+    ("structured", "fault"), [({"a": "1"}, MISFIT), ({}, MISFIT), ({"a": "a" * 900 + "!"}, MISFIT), (None, ABSENT)]
+)
+def test_structured_content_that_is_not_what_the_tool_declares_is_no_result(structured: Any, fault: str) -> None:
+    slow = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(b+)+$"}}, "required": ["a"]}
+    with pytest.raises(ServerFailed) as caught:
+        read(structured=structured, schema=slow)
+    assert caught.value.fault == fault
+    assert kind_of(caught.value) == "broken"
 
 
 def test_an_error_is_raised_with_what_the_tool_says() -> None:

@@ -45,6 +45,7 @@ DEFAULT_LIMITS = Budget(model_calls=25, tool_calls=50, handoffs=5)
 AgentFunction = Callable[[dict[str, Any]], Any] | Callable[[dict[str, Any], dict[str, Any]], Any]
 """Takes the payload, and the shared keys that the agent reads where it has a second parameter."""
 Models = str | BaseChatModel | Tiers
+_NO_END = 10**6
 _STEPS_PER_CALL = 4  # supersteps of the inner graph per model call, at most
 
 
@@ -165,6 +166,8 @@ class Agent:
         faults += self.calls.faults(
             driven=function is None, tools=sealed, writes=bool(writes), middleware=bool(middleware)
         )
+        if limits.of != "run":
+            faults.append(f"its limits are of a {limits.name}; give that to the System, an agent's own without `of`")
         if faults:
             raise AgentInvalid(name=name, faults=faults)
         self.name, self.version, self.prompt = name, version, prompt
@@ -299,7 +302,8 @@ class CompiledAgent:
                 told.append("Shared state:\n" + orjson.dumps(dict(shared), option=orjson.OPT_INDENT_2).decode())
             messages = [*history, HumanMessage("\n\n".join(told))]
         grounds = activation.run.grounds
-        calls = self.agent.limits.model_calls or DEFAULT_LIMITS.model_calls or 1
+        most = self.agent.limits.model_calls  # our bounds come first; LangGraph's would not say whose it was
+        calls = most if most is not None else _NO_END
         config = RunnableConfig(
             recursion_limit=calls * _STEPS_PER_CALL + 4,
             # No token of it leaves by LangGraph's own stream: what may, goes by `graphs/tokens.py`.

@@ -24,7 +24,7 @@ from ..contracts.errors import BudgetExceeded, CircuitOpen, EdgewrightError, Ove
 from ..contracts.marks import Mark, MarkKind
 from ..tools.containment import Means, Retried, Told, contained, kind_of
 from ..tools.containment.driving import MEANS
-from ..tools.reserving import cheaper
+from ..tools.reserving import cheaper, look, looks
 from ..tools.run import Activation
 from .bounds import CALL_MARGIN, input_bound
 from .cache import Cached, ResponseCache
@@ -112,6 +112,8 @@ class _Call:
         self._degraded = ""
 
     async def made(self) -> Reply:
+        if looks(self._activation):
+            await asyncio.to_thread(look, self._activation)
         request, trim = self._trimmed(self._request.override(model=self._own))
         cache = self._caller.cache
         key = cache.key(request, self._activation) if cache is not None else None

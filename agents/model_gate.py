@@ -36,12 +36,12 @@ from ..tools.position import NS
 from ..tools.reserving import (
     Reservation,
     counts_of,
-    look,
-    looks,
     noted,
     refused,
     release,
     reserve,
+    secured,
+    secured_blocking,
     settle,
     written,
     written_blocking,
@@ -151,15 +151,12 @@ class ModelGate(BaseCallbackHandler):
             if opened is None:
                 return
             run, draft = opened.activation.run, _reserved(opened)
-            if not draft.counts:
-                run.note(draft)
-                if not _in_event_loop():
-                    run.write_blocking()
-                return
             try:
-                written_blocking(run, draft)
-                if looks(opened.made):
-                    look(opened.made)
+                secured_blocking(opened.made)
+                if draft.counts or not _in_event_loop():
+                    written_blocking(run, draft)
+                else:  # a loop is not kept waiting for a disk
+                    run.note(draft)
             except BaseException as error:
                 raise self._not_begun(run_id, error) from error
 
@@ -170,9 +167,8 @@ class ModelGate(BaseCallbackHandler):
                 return
             run, draft = opened.activation.run, _reserved(opened)
             try:
+                await secured(opened.made)
                 await written(run, draft)  # before the call: after a crash a request may have been made
-                if looks(opened.made):
-                    await asyncio.to_thread(look, opened.made)
             except BaseException as error:
                 raise self._not_begun(run_id, error) from error
 

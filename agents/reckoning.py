@@ -18,6 +18,8 @@ from ..tools.run import Activation
 from .bounds import bound_of, completions_of, output_cap_of
 from .prices import Pricing, cost_of, price_of
 
+_TIMED_OUT = (408, 499, 502, 504, 524)
+"""Somebody on the way gave up; the provider may have gone on."""
 _NEEDS = {
     "usd": ("price", "input_tokens", "output_tokens"),
     "input_tokens": ("input_tokens",),
@@ -95,7 +97,7 @@ def is_unbilled(error: BaseException | None) -> bool:
     while error is not None:
         status = getattr(error, "status_code", None)
         if isinstance(status, int) and status >= 400:
-            return True
+            return status not in _TIMED_OUT
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | ConnectionRefusedError):
             return True
         error = error.__cause__ or error.__context__

@@ -346,7 +346,7 @@ class BudgetClosed(BudgetExceeded):
     Facts: `scope`, `why`.
     """
 
-    template = "budget of {scope} is closed: {why}; declare a better bound or price, then begin another run"
+    template = "budget of {scope} is closed: {why}; a better bound or price has to be declared"
 
     def __init__(self, *, scope: str, why: str) -> None:
         self.scope, self.unit = scope, "closed"
@@ -354,9 +354,9 @@ class BudgetClosed(BudgetExceeded):
 
 
 class BudgetRefused(BudgetExceeded):
-    """A person was asked for more, and did not give it. Facts: `scope`, `unit`, `limit`."""
+    """A person was asked for more, and gave none, or no answer in time. Facts: `scope`, `unit`, `limit`."""
 
-    template = "budget of {scope} allows {limit} {unit}, and the person who was asked for more did not add to it"
+    template = "budget of {scope} allows {limit} {unit}, and nobody who was asked for more added to it"
 
     def __init__(self, *, scope: str, unit: str, limit: str) -> None:
         self.scope, self.unit = scope, unit

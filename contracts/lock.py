@@ -29,6 +29,7 @@ from .contract import Contract
 from .digest import canonical, digest_text
 from .edge import Edge, FanOut
 from .errors import LockInvalid
+from .loops import LOOPS, Loops
 from .tool import LATER, ToolSpec
 
 LOCK_VERSION = 1
@@ -69,6 +70,7 @@ def lock_of(
     policy: tuple[str, Mapping[str, str]] | None,
     budget: Budget,
     budgets: Sequence[Budget] = (),
+    loops: Loops = LOOPS,
     shared: Mapping[str, Any] | None = None,
     registries: Iterable[str] = (),
     unrecorded: Mapping[str, Any] | None = None,
@@ -96,7 +98,9 @@ def lock_of(
         "fan_outs": [_fan_out(f) for f in sorted(fan_outs, key=lambda f: (f.source, f.target))],
         "tools": {t.name: _tool(t) for t in sorted(tools, key=lambda t: t.name)},
         "policy": {"digest": policy[0], "rules": dict(sorted(policy[1].items()))} if policy else None,
-        "budget": budget.as_json() | {f"{b.name}: {k}": v for b in budgets for k, v in b.as_json().items()},
+        "budget": budget.as_json()
+        | {f"{b.name}: {k}": v for b in budgets for k, v in b.as_json().items()}
+        | {f"loop: {rule}": most for rule, most in loops.as_json().items() if most is not None},
         "shared": dict(sorted((shared or {}).items())),
         "registries": sorted(registries),
         "unrecorded": dict(unrecorded or {}),

@@ -40,6 +40,7 @@ from ..ledger.records import (
     UndoIntended,
 )
 from ..ledger.store import Ledger, RunSummary, summary_of
+from ..tools.passing import Passing
 from .locking import lock_of_definition
 from .result import RunResult
 from .state import RUN
@@ -168,8 +169,14 @@ def prospects(entries: Sequence[Entry]) -> list[str]:
     asks = "may have happened: its probe is asked, or a person, before it is called again"
     told += _of_effects([e for e in doubtful if e.idempotency == "none"], asks)
     # A failure that is on record as an outcome: the next execution finds it there.
-    final = {e.record.tool for e in entries if isinstance(e.record, EffectFailed) and e.key is not None}
-    told += [f"{tool} failed: the failure is given back" for tool in sorted(final)]
+    passing, failed = (
+        Passing(),
+        {r.effect: r.tool for e in entries if isinstance(r := e.record, EffectFailed) and e.key is not None},
+    )
+    anew = {at for entry in entries for at in passing.know(entry.record)}
+    for tool, passes in sorted({(tool, at in anew) for at, tool in failed.items()}):
+        what = "nothing followed, so it is called again" if passes else "the failure is given back"
+        told.append(f"{tool} failed: {what}")
     if replies:
         told.append(f"{replies} model {'reply is' if replies == 1 else 'replies are'} kept and not asked for again")
     return told or ["nothing of it is on record but its request: its first step is executed again"]

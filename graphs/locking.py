@@ -39,6 +39,7 @@ def lock_of_definition(found: Definition) -> dict[str, Any]:
         policy=(found.policy.digest, _rules(found.policy)) if found.policy else None,
         budget=found.budget,
         budgets=found.budgets,
+        loops=found.standing.loops,
         shared={name: key.as_json() for name, key in found.shared.items()},
         registries=sorted(found.registries),
         unrecorded=found.standing.unrecorded.as_json(),

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import orjson
 
-from ..contracts.budget import Amounts, Budget
+from ..contracts.budget import Amounts
 from ..contracts.digest import digest
 from ..contracts.review import AskingRule, ReviewAnswer, ReviewRequest
 from ..ledger.entry import Draft
@@ -21,8 +21,10 @@ from ..ledger.records import ReviewAnswered, ReviewAsked
 from ..tools import signing
 from ..tools.asking import LATE
 from ..tools.drive import ask
-from ..tools.run import Run
+from ..tools.reserving import charge
+from ..tools.run import Activation, Run
 from ..tools.signing import EXPIRED, counted, from_record, key_of, on_record, starter_of, vouched
+from ..tools.spending import UNLIMITED
 
 
 def any_edit(_: Mapping[str, Any]) -> bool:
@@ -111,7 +113,8 @@ async def _on_record(run: Run, review: str, question: Question) -> ReviewAsked:
         asked=time,
         expires=expires,
     )
-    run.spend(question.agent, Budget(), Amounts(asks=1))  # a question is one, whatever it is about
+    asking = Activation(run=run, agent=question.agent, limits=UNLIMITED, ns="")
+    await charge(asking, Amounts(asks=1), call=f"asked:{review}", at=question.at)  # whatever it is about
     kept = (await run.write(Draft(record=asked, key=f"asked:{review}")))[0].record
     return kept if isinstance(kept, ReviewAsked) else asked
 

@@ -264,6 +264,6 @@ def _faults_of_fan(fan: FanOut, topology: Topology) -> list[str]:
     if fan.limit < 1:
         faults.append(f"fan-out of {fan.source!r}: limit {fan.limit} is not a positive number")
     others = [e for e in topology.edges if e.source in fan.briefs or e.target in fan.briefs]
-    others += [e for f in topology.fan_outs if f is not fan for e in f.edges if e.source in fan.briefs]
+    others += [e for f in topology.fan_outs if f.source != fan.source for e in f.edges if e.source in fan.briefs]
     faults += [f"branch {e.source!r} or {e.target!r} of a fan-out has another edge, {e.name!r}" for e in others]
     return faults

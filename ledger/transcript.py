@@ -297,7 +297,7 @@ def _spared(record: ModelCached | ModelSaved) -> _Told:
             return 2, "good", f"cached reply of {r.model}, the model was not asked", facts
         case ModelSaved() as r:
             dollars = f"${r.usd}" if r.usd else "an unknown amount"
-            return 2, "quiet", f"saved by {r.how.replace('_', ' ')}: {dollars}, {r.tokens} tokens", [("basis", r.basis)]
+            return 2, "good", f"saved by {r.how.replace('_', ' ')}: {dollars}, {r.tokens} tokens", [("basis", r.basis)]
 
 
 def _contained(record: EffectRetried | CircuitMoved) -> _Told:

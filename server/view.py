@@ -182,7 +182,8 @@ def failure(error: BaseException, run: str = "") -> dict[str, Any]:
     elif isinstance(error, GraphRecursionError):
         message = "the graph reached its limit of steps"
     elif isinstance(error, GraphDrained):
-        message = "the server stopped; a run without input goes on from here"
+        why = error.reason if error.reason.startswith("Budget") else "the server stopped"
+        message = f"{why}; a run without input goes on from here"
     elif isinstance(error, CancelledError):
         message = "it was cancelled; a run without input goes on from here"
     return {"error": type(error).__name__, "message": message, **({"run": run} if run else {})}

@@ -186,12 +186,12 @@ def _written(asking: _Asking, turn: int, review: str, rules: Sequence[AskingRule
     try:
         shared = spend(call.activation, Amounts(asks=1), call=f"asked:{review}", at=call.at)
         draft = Draft(record=asked, key=f"asked:{review}", payloads=(body,), counts=counts)
-        if shared:
-            yield Write(drafts=shared, shared=True)
+        for each, charged in shared:
+            yield Write(drafts=(charged,), shared=True, run=each)
         written = yield Write(drafts=(draft,))
     except (BudgetExceeded, LimitReached) as error:  # a flood of questions stops the run (threat 37)
         yield from recorded(call, asking.arguments, replace(denied("budget", str(error)), facts=asking.facts))
-        raise limits.out_of_asks(call, error) from error
+        raise limits.out_of_asks(call, error, asked=f"asked:{review}") from error
     kept = written[0].record  # another process may have been first
     return kept if isinstance(kept, ReviewAsked) else asked
 

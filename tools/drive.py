@@ -100,8 +100,10 @@ async def on_ledger(run: Run, step: Note | Write | Look | Counted | Take) -> Any
     match step:
         case Note(drafts=drafts):
             return run.note(*drafts)
-        case Write(drafts=drafts, shared=shared):
-            return await (written(run, *drafts) if shared else run.write(*drafts))
+        case Write(drafts=drafts, shared=True, run=other):
+            return await written(other or run, *drafts)
+        case Write(drafts=drafts):
+            return await run.write(*drafts)
         case Look(record=record):
             return await asyncio.to_thread(shared_of(run.ledger).look, record)
         case Counted(key=key, since=since):
@@ -173,12 +175,10 @@ def drive_blocking(call: Call, functions: Functions) -> Any:
         match step:
             case Note(drafts=drafts):
                 return call.activation.run.note(*drafts)
-            case Write(drafts=drafts, shared=shared):
-                return (
-                    written_blocking(call.activation.run, *drafts)
-                    if shared
-                    else call.activation.run.write_blocking(*drafts)
-                )
+            case Write(drafts=drafts, shared=True, run=other):
+                return written_blocking(other or call.activation.run, *drafts)
+            case Write(drafts=drafts):
+                return call.activation.run.write_blocking(*drafts)
             case Look(record=record):
                 return shared_of(call.activation.run.ledger).look(record)
             case Counted(key=key, since=since):

@@ -241,11 +241,10 @@ def _charged(call: Call, arguments: Mapping[str, Any]) -> Steps:
     one = Amounts(tool_calls=1)
     try:
         try:
-            drafts = spend(call.activation, one, call=call.at, at=call.at)
-            if drafts:
-                yield Write(drafts=drafts, shared=True)
+            for run, draft in spend(call.activation, one, call=call.at, at=call.at):
+                yield Write(drafts=(draft,), shared=True, run=run)
         except LimitReached as error:
-            raise unspent(call.activation, one, error) from error
+            raise unspent(call.activation, one, error, call=call.at) from error
     except BudgetExceeded as error:
         yield from _refused(call, arguments, denied("budget", str(error)))
         raise

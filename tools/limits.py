@@ -101,12 +101,12 @@ def asking(call: Call) -> Count:
 _ASKS = "questions to a person in an hour"
 
 
-def out_of_asks(call: Call, error: BudgetExceeded | LimitReached) -> BudgetExceeded:
+def out_of_asks(call: Call, error: BudgetExceeded | LimitReached, *, asked: str) -> BudgetExceeded:
     """What stops a run that would ask a person too often: in itself, in a shared budget, or within an hour."""
     if isinstance(error, BudgetExceeded):
         return error
     if error.name != _ASKS:
-        return unspent(call.activation, Amounts(asks=1), error)
+        return unspent(call.activation, Amounts(asks=1), error, call=asked)
     return exceeded("system", "asks_per_hour", limit=error.limit, used=error.used, more=error.asked)
 
 

@@ -8,13 +8,13 @@ budget limits what is reserved. A run that is begun inside another spends the ot
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..contracts.budget import Amounts
 from ..contracts.errors import BudgetExceeded, LimitReached
-from ..ledger.counts import Count, Counting
+from ..ledger.counts import Count, Counting, Release
 from ..ledger.entry import Draft, Entry
 from ..ledger.records import BudgetCharged
 from . import signing
@@ -67,13 +67,15 @@ def reserve(activation: Activation, amounts: Amounts, *, call: str, at: str) -> 
 
 def settle(made: Reservation, used: Amounts) -> tuple[Counting, ...]:
     """Replace a reservation by what was used; returns what the record that says so counts."""
-    for each in around(made.activation):
-        each.run.spending.settle(each.agent, each.limits, made.amounts, used)
-    _tell(made, used, settled=True)
+    _remember(made, used)
     now = signing.now()
-    return tuple(
-        c for each in around(made.activation) for c in each.run.spending.settles(made.by, made.amounts, used, now)
-    )
+    settled = {
+        store: tuple(c for each in group for c in each.run.spending.settles(made.by, made.amounts, used, now))
+        for store, group in _stores(made.activation).items()
+    }
+    mine = settled.pop(_store(made.activation.run), ())
+    _tell(made, used, settled=True, counts=settled)
+    return mine
 
 
 def release(made: Reservation) -> tuple[Counting, ...]:
@@ -83,8 +85,35 @@ def release(made: Reservation) -> tuple[Counting, ...]:
 
 def counts_of(made: Reservation, *, open_: bool = True) -> tuple[Count, ...]:
     """What the record of a reservation counts in the budgets that are shared with other runs; mostly nothing."""
+    return _merged(made, _stores(made.activation)[_store(made.activation.run)], open_=open_)
+
+
+def elsewhere(made: Reservation, *, open_: bool = True) -> tuple[tuple[Run, Draft], ...]:
+    """What a reservation counts for runs around its own that keep their counts in another place, with the records."""
+    found = []
+    for store, group in _stores(made.activation).items():
+        if store != _store(made.activation.run) and (counts := _merged(made, group, open_=open_)):
+            found.append(
+                (group[0].run, Draft(record=_charged(group[0], made, made.amounts, settled=False), counts=counts))
+            )
+    return tuple(found)
+
+
+async def secured(made: Reservation) -> None:
+    """Have what runs around count in other places durable. Raises LimitReached, LedgerUnavailable."""
+    for run, draft in elsewhere(made):
+        await written(run, draft)
+
+
+def secured_blocking(made: Reservation) -> None:
+    """`secured` for code outside an event loop."""
+    for run, draft in elsewhere(made):
+        written_blocking(run, draft)
+
+
+def _merged(made: Reservation, group: Sequence[Activation], *, open_: bool) -> tuple[Count, ...]:
     now, found = signing.now(), dict[tuple[str, str], Count]()
-    for each in around(made.activation):
+    for each in group:
         for count in each.run.spending.counts(made.by, made.amounts, now, open_=open_):
             at, before = (count.key, count.by), found.get((count.key, count.by))
             # Runs inside each other may limit the same sum differently: each of their limits holds.
@@ -92,29 +121,42 @@ def counts_of(made: Reservation, *, open_: bool = True) -> tuple[Count, ...]:
     return tuple(found.values())
 
 
+def _store(run: Run) -> int:
+    """Where a run's shared budgets are counted, by identity."""
+    return id(run.counters if run.counters is not None else run.ledger)
+
+
+def _stores(activation: Activation) -> dict[int, list[Activation]]:
+    found = dict[int, list[Activation]]()
+    for each in around(activation):
+        found.setdefault(_store(each.run), []).append(each)
+    return found
+
+
 def refused(made: Reservation, error: LimitReached) -> BudgetExceeded:
     """Whose limit it was in the ledger; the reservation in memory is given back."""
     release(made)
-    known = [each.run.spending for each in around(made.activation)]
-    mine = next((s for s in known if any(error.name.startswith(b.budget.name) for b in s.shared)), known[0])
-    return mine.refusal(error)
+    for each in around(made.activation):
+        if each.run.spending.named(error.name):
+            told = each.run.spending.refusal(error)
+            return told if each is made.activation else told.inside(each.run.spending.name)
+    return made.activation.run.spending.refusal(error)
 
 
-def spend(activation: Activation, amounts: Amounts, *, call: str, at: str) -> tuple[Draft, ...]:
-    """Use what costs no more than is reserved, at once; returns the record that has to be durable before, if any.
+def spend(activation: Activation, amounts: Amounts, *, call: str, at: str) -> tuple[tuple[Run, Draft], ...]:
+    """Use what costs no more than is reserved, at once; returns the records that have to be durable before, if any.
 
     Raises:
         BudgetExceeded: whose limit it was; nothing is used.
     """
     made = reserve(activation, amounts, call=call, at=at)
-    settle(made, amounts)
-    counts = counts_of(made, open_=False)
+    _remember(made, amounts)
+    _tell(made, amounts, settled=True)
+    counts, others = counts_of(made, open_=False), elsewhere(made, open_=False)
     if not counts:
-        return ()
-    record = BudgetCharged(
-        at=at, agent=activation.agent, run=activation.run.grounds.run, call=call, amounts=amounts.as_json()
-    )
-    return (Draft(record=record, key=f"charged:{call}", counts=counts),)
+        return others
+    draft = Draft(record=_charged(activation, made, amounts, settled=True), key=f"charged:{call}", counts=counts)
+    return (*others, (activation.run, draft))
 
 
 async def written(run: Run, *drafts: Draft) -> list[Entry]:
@@ -152,19 +194,22 @@ def _all_counts(drafts: Sequence[Draft]) -> tuple[Counting, ...]:
 
 async def charge(activation: Activation, amounts: Amounts, *, call: str, at: str) -> None:
     """`spend`, durable where it has to be. Raises BudgetExceeded, LedgerUnavailable."""
-    drafts = spend(activation, amounts, call=call, at=at)
-    if drafts:
-        try:
-            await written(activation.run, *drafts)
-        except LimitReached as error:
-            raise unspent(activation, amounts, error) from error
+    try:
+        for run, draft in spend(activation, amounts, call=call, at=at):
+            await written(run, draft)
+    except LimitReached as error:
+        raise unspent(activation, amounts, error, call=call) from error
 
 
-def unspent(activation: Activation, amounts: Amounts, error: LimitReached) -> BudgetExceeded:
-    """Whose limit it was; what was used in memory for it is given back."""
+def unspent(activation: Activation, amounts: Amounts, error: LimitReached, *, call: str) -> BudgetExceeded:
+    """Whose limit it was; what was used for it, in memory and by those that had room, is given back."""
     for each in around(activation):
         each.run.spending.unspend(each.agent, amounts)
-    return refused(Reservation(activation=activation, call="", at="", amounts=Amounts()), error)
+    made = Reservation(activation=activation, call=call, at="", amounts=amounts)
+    for run, draft in elsewhere(made, open_=False):
+        back = tuple(Release(key=c.key, by=c.by) for c in draft.counts)
+        noted(run, Draft(record=_charged(activation, made, Amounts(), settled=True), counts=back))
+    return refused(replace(made, amounts=Amounts()), error)
 
 
 def cheaper(activation: Activation, refused: BudgetExceeded | None) -> tuple[Any, str] | None:
@@ -180,26 +225,39 @@ def cheaper(activation: Activation, refused: BudgetExceeded | None) -> tuple[Any
     return None
 
 
-def look(made: Reservation) -> None:
-    """See how much of the shared budgets that degrade is used. Blocks."""
+def look(activation: Activation) -> None:
+    """See how much is used of the shared budgets that know a cheaper model. Blocks."""
     now = signing.now()
-    for each in around(made.activation):
+    for each in around(activation):
         each.run.spending.look((each.run.counters or each.run.ledger).counted, now)
 
 
-def looks(made: Reservation) -> bool:
+def looks(activation: Activation) -> bool:
     """Whether there is anything to `look` at."""
-    return any(s.budget.to for each in around(made.activation) for s in each.run.spending.shared)
+    return any(s.budget.to for each in around(activation) for s in each.run.spending.shared)
 
 
-def _tell(made: Reservation, amounts: Amounts, *, settled: bool) -> None:
+def _remember(made: Reservation, used: Amounts) -> None:
+    for each in around(made.activation):
+        each.run.spending.settle(each.agent, each.limits, made.amounts, used)
+
+
+def _charged(told: Activation, made: Reservation, amounts: Amounts, *, settled: bool) -> BudgetCharged:
+    return BudgetCharged(
+        at=made.at if told is made.activation else told.places[-1] if told.places else "",
+        agent=told.agent,
+        run=made.activation.run.grounds.run,
+        call=made.call,
+        amounts=amounts.as_json(),
+        settled=settled,
+    )
+
+
+def _tell(
+    made: Reservation, amounts: Amounts, *, settled: bool, counts: Mapping[int, tuple[Counting, ...]] | None = None
+) -> None:
+    """Let the runs around know, each in its own ledger; the first of each place counts there."""
+    left = dict(counts or {})
     for outer in around(made.activation.outer):
-        record = BudgetCharged(
-            at=outer.places[-1] if outer.places else "",
-            agent=outer.agent,
-            run=made.activation.run.grounds.run,
-            call=made.call,
-            amounts=amounts.as_json(),
-            settled=settled,
-        )
-        outer.run.note(Draft(record=record))
+        record = _charged(outer, made, amounts, settled=settled)
+        noted(outer.run, Draft(record=record, counts=left.pop(_store(outer.run), ())))

@@ -258,6 +258,10 @@ class Spending:
         """What settles a reservation in the shared budgets."""
         return tuple(c for s in self.shared for c in s.settles(by, reserved, used, now))
 
+    def named(self, name: str) -> bool:
+        """Whether a count of this name is of one of these shared budgets."""
+        return any(name in (s.of(""), *(s.named(unit) for unit in LIMITS)) for s in self.shared)
+
     def refusal(self, error: LimitReached) -> BudgetExceeded:
         """Whose limit it was that a reservation did not fit, and by how much."""
         for shared in self.shared:
@@ -282,7 +286,7 @@ class Spending:
             if refused is not None and refused.scope == scope:
                 return budget.to, f"a call did not fit the budget of {scope}"
             if budget.degrade_at is not None and share >= budget.degrade_at:
-                return budget.to, f"{share:.0%} of the budget of {scope} is used"
+                return budget.to, f"{budget.degrade_at:.0%} of the budget of {scope} is used"
         return None
 
     def look(self, counted_since: Callable[[str, float], int], now: float) -> None:

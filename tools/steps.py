@@ -11,7 +11,7 @@ from ..contracts.tool import ToolSpec
 from ..ledger.entry import Draft
 from ..ledger.shared import RecordId
 from .function import Reading
-from .run import Activation
+from .run import Activation, Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +23,16 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """Write records and wait until they are durable. `shared`: what they count is of budgets that runs share."""
+    """Write records and wait until they are durable.
+
+    Attributes:
+        shared: what they count is of budgets that runs share.
+        run: whose records they are; None for those of the run that calls.
+    """
 
     drafts: tuple[Draft, ...]
     shared: bool = False
+    run: Run | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

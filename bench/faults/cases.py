@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from bench.faults.fault import Fault
 
+Reaction = Literal["stop", "skip", "answer", "stand in", "ask", "fail", "drain", "degrade"]
+"""What is declared. For the worker's failure: the run stops, goes on without its part, with a constant answer, with
+another agent in its place, or asks a person. For a budget that runs out: the run fails, drains, asks a person, or goes
+on with a cheaper model."""
+REACTIONS: tuple[Reaction, ...] = get_args(Reaction)
+TO_FAILURE: tuple[Reaction, ...] = ("stop", "skip", "answer", "stand in", "ask")
+TO_BUDGET: tuple[Reaction, ...] = ("fail", "drain", "ask", "degrade")
 FAULTY, STEADY = "faulty", "steady"
 """The two models: the worker's, which the faults meet, and everybody else's."""
 BOOK, FILE = "/book", "/file"
 """Where the tools reach the integration: the worker's, which the faults meet, and the sibling's and neighbour's."""
 SLOW, TOTAL = 1.0, 3.0
 """Seconds that a slow integration takes; and that are declared for a call with all its tries, of model and tool."""
+SHORT, AMPLE = "1.05", "10"
+"""Dollars: enough for the worker's first call and not for its second; enough for all."""
 BUSY = 0.5
 """Seconds that the ledger waits for a locked database in these runs; in use it is half a minute."""
 
@@ -60,15 +71,30 @@ class Killed:
     """
 
 
-Brought = ByModel | ByTool | LedgerLocked | LedgerFull | Killed
+@dataclass(frozen=True, slots=True)
+class BudgetOut:
+    """The worker's second call does not fit the run's budget any more. The neighbour's calls cost next to nothing.
+
+    Where the run drained, a second process goes on with a larger budget; where it asks, with a person's yes.
+    """
+
+
+Brought = ByModel | ByTool | LedgerLocked | LedgerFull | Killed | BudgetOut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One fault, by the name it has in the matrix."""
+    """One fault, by the name it has in the matrix.
+
+    Attributes:
+        reactions: what can be declared for it.
+        must: what a cell comes to by what is declared, as `Found.came_to` tells it; nothing where that is left to it.
+    """
 
     name: str
     by: Brought
+    reactions: Sequence[Reaction] = TO_FAILURE
+    must: Mapping[Reaction, str] = field(default_factory=dict)
 
     @property
     def at_ledger(self) -> bool:
@@ -76,16 +102,33 @@ class Case:
         return isinstance(self.by, LedgerLocked | LedgerFull)
 
 
-def _model(name: str, fault: Fault) -> Case:
-    return Case(name=f"model: {name}", by=ByModel(fault))
+_WHOLE: Mapping[Reaction, str] = dict.fromkeys(TO_FAILURE, "completed")
+_FAILED: Mapping[Reaction, str] = {
+    "stop": "failed",
+    "skip": "completed, gap",
+    "answer": "completed, degraded",
+    "stand in": "completed, fallback",
+    "ask": "waiting",
+}
+_SPENT: Mapping[Reaction, str] = {
+    "fail": "out_of_budget",
+    "drain": "drained, then completed",
+    "ask": "waiting, then completed",
+    "degrade": "completed, degraded",
+}
+
+
+def _model(name: str, fault: Fault, must: Mapping[Reaction, str] = _FAILED) -> Case:
+    return Case(name=f"model: {name}", by=ByModel(fault), must=must)
 
 
 def _tool(name: str, fault: Fault) -> Case:
-    return Case(name=f"tool: {name}", by=ByTool(fault))
+    """The model is told of it, and says so in what it hands on: that is no failure of the worker's."""
+    return Case(name=f"tool: {name}", by=ByTool(fault), must=_WHOLE)
 
 
 CASES: tuple[Case, ...] = (
-    _model("429, once", Fault("429", model=FAULTY, times=1, retry_after=0.05)),
+    _model("429, once", Fault("429", model=FAULTY, times=1, retry_after=0.05), _WHOLE),
     _model("429", Fault("429", model=FAULTY)),
     _model("500", Fault("500", model=FAULTY)),
     _model("hang", Fault("hang", model=FAULTY)),
@@ -99,8 +142,9 @@ CASES: tuple[Case, ...] = (
     _tool("hang", Fault("hang", path=BOOK)),
     _tool("slow", Fault("slow", path=BOOK, seconds=SLOW)),
     _tool("wrong shape", Fault("wrong_shape", path=BOOK)),
-    Case(name="database locked, a moment", by=LedgerLocked(BUSY / 2)),
+    Case(name="database locked, a moment", by=LedgerLocked(BUSY / 2), must=_WHOLE),
     Case(name="database locked, for good", by=LedgerLocked(None)),
     Case(name="disk full", by=LedgerFull()),
-    Case(name="process killed", by=Killed()),
+    Case(name="process killed", by=Killed(), must=_WHOLE),
+    Case(name="budget runs out", by=BudgetOut(), reactions=TO_BUDGET, must=_SPENT),
 )

@@ -22,14 +22,28 @@ from edgewright.ledger.entry import verify
 from edgewright.ledger.records import RunEnded
 from edgewright.ledger.sqlite import SqliteLedger
 
-from bench.faults.cases import BOOK, FAULTY, ByModel, ByTool, Case, Killed, LedgerFull, LedgerLocked
+from bench.faults.cases import (
+    AMPLE,
+    BOOK,
+    FAULTY,
+    SHORT,
+    BudgetOut,
+    ByModel,
+    ByTool,
+    Case,
+    Killed,
+    LedgerFull,
+    LedgerLocked,
+    Reaction,
+)
 from bench.faults.cases import FILE as FILED
 from bench.faults.desk import desk
 from bench.faults.fault import Fault
 from bench.faults.life import MAIN, NEIGHBOUR, OVER, Ended, Plan, files_of, live
 from bench.faults.models import ModelServer
+from bench.faults.scenes import Site
 from bench.faults.tools import ToolServer
-from bench.faults.topologies import DONE, Reaction, Site
+from bench.faults.topologies import DONE
 
 BOUND = 10.0
 """Seconds after which a cell counts as hung, and its process is killed. All waits of a cell share them, except for
@@ -49,9 +63,12 @@ class Found:
 
     Attributes:
         status: of the run, as a process that opens its ledger afterwards reads it; empty where it has none.
+        first: the status after the first process, where a second one went on.
+        must: what the cell comes to by what is declared; empty where that is left to it.
         reason: as the ledger has it.
         ended: how it came back to its caller; None where it did not within the bound.
-        later: how it came back when a second process went on with it after a fault of the ledger had passed.
+        later: how it came back when a second process went on with it: a fault of the ledger had passed, there was more
+            to spend, or a person had said yes.
         neighbour: as `ended`, of the neighbour.
         answered: how much of what was asked for the answer tells.
         sibling: whether the branch beside the faulty one did its part.
@@ -77,6 +94,16 @@ class Found:
     exited: bool
     died: bool
     corrupt: str
+    first: str = ""
+    must: str = ""
+
+    @property
+    def came_to(self) -> str:
+        """The statuses of the run, one after the other, and the kinds of the marks on its answer."""
+        last = self.later or self.ended
+        marks = last.outcome.marks if last and last.outcome else ()
+        statuses = [s for s in (self.first, self.status) if s]
+        return ", ".join([", then ".join(statuses), *marks])
 
     @property
     def hung(self) -> bool:
@@ -162,13 +189,16 @@ def tried(topology: str, case: Case, reaction: Reaction) -> Found:
         ToolServer() as tools,
     ):
         folder = Path(name)
-        site = Site(model_url=models.url, tool_url=tools.url, home=folder / "home")
+        usd = SHORT if isinstance(case.by, BudgetOut) else None
+        site = Site(model_url=models.url, tool_url=tools.url, home=folder / "home", usd=usd)
         beside = replace(site, home=folder / "beside") if case.at_ledger else None
         plan = Plan(topology=topology, reaction=reaction, site=site, beside=beside)
         process, deadline = _under(case, plan, models, tools)
-        exited, later = process.exited(deadline), None
-        if case.at_ledger and exited and process.ended[MAIN].error:
-            second = Process(replace(plan, again=True))
+        exited, later, first = process.exited(deadline), None, ""
+        if exited and _goes_on(case, reaction, process.ended[MAIN]):
+            first = "" if case.at_ledger else _read(site.home)[0]
+            more = replace(site, usd=AMPLE) if reaction == "drain" else site
+            second = Process(replace(plan, site=more, again=True))
             second.heard(deadline)
             exited, later = second.exited(deadline), second.ended.get(MAIN)
         status, reason, corrupt = _read(site.home)
@@ -189,7 +219,16 @@ def tried(topology: str, case: Case, reaction: Reaction) -> Found:
             exited=exited,
             died=process.died,
             corrupt=corrupt,
+            first=first,
+            must=case.must.get(reaction, ""),
         )
+
+
+def _goes_on(case: Case, reaction: Reaction, ended: Ended) -> bool:
+    """Whether a second process goes on with a run that has come back."""
+    if isinstance(case.by, BudgetOut):
+        return reaction in ("drain", "ask")
+    return case.at_ledger and bool(ended.error)
 
 
 def _answered(ended: Ended | None) -> Answered:
@@ -213,6 +252,8 @@ def _under(case: Case, plan: Plan, models: ModelServer, tools: ToolServer) -> tu
             models.fault = Fault("held", model=FAULTY, times=1)
         case Killed():
             tools.fault = Fault("hang", path=BOOK, effect=True)
+        case BudgetOut():
+            pass
         case other:
             assert_never(other)
     process, deadline = Process(plan), Deadline(BOUND)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -12,8 +13,9 @@ from pathlib import Path
 
 from edgewright.ledger import writer
 
-from bench.faults.cases import BUSY
-from bench.faults.topologies import ALONE, BOTH, TOPOLOGIES, Outcome, Reaction, Scene, Site
+from bench.faults.cases import BUSY, Reaction
+from bench.faults.scenes import Outcome, Scene, Site
+from bench.faults.topologies import ALONE, BOTH, TOPOLOGIES
 
 MAIN, NEIGHBOUR = "main", "neighbour"
 """The threads."""
@@ -58,6 +60,8 @@ def live(plan: Plan, tells: Connection) -> None:
     """The process: tells that it is here, an `Ended` of each run as it comes, and that it is over."""
     tells.send(HERE)
     writer.WAIT_SECONDS = BUSY
+    # LangChain logs what our gate refuses as an error of a callback; here refusals are what is looked for.
+    logging.getLogger("langchain_core.callbacks.manager").setLevel(logging.ERROR)
     build = TOPOLOGIES[plan.topology].build
     scene = build(plan.site, plan.reaction)
     other = build(plan.beside, plan.reaction) if plan.beside else scene

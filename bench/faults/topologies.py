@@ -9,8 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, assert_never, get_args
+from typing import Annotated, Any, assert_never
 
 import httpx
 from edgewright import (
@@ -19,8 +18,8 @@ from edgewright import (
     Budget,
     Contract,
     FallBack,
+    OnViolation,
     Policy,
-    RunResult,
     Skip,
     Stop,
     Supervisor,
@@ -29,71 +28,29 @@ from edgewright import (
     contract_edge,
     tool,
 )
+from edgewright.agents.prices import declare_price
+from edgewright.contracts.budget import Price
 from edgewright.contracts.containment import Retry, Timeouts
-from edgewright.contracts.errors import NotFound
 from edgewright.contracts.failure import OnFailure
-from edgewright.contracts.marks import Mark
 from edgewright.graphs.home import Home
 from edgewright.tools.sealed import SealedTool
 from langchain.agents import create_agent
 from langchain_core.runnables import RunnableConfig
 from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, StateGraph
-from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import TimeoutPolicy
 from pydantic import BaseModel, Field, SecretStr
 from typing_extensions import TypedDict
 
-from bench.faults.cases import BOOK, FAULTY, FILE, STEADY, TOTAL
+from bench.faults.cases import BOOK, FAULTY, FILE, REACTIONS, STEADY, TOTAL, Reaction
+from bench.faults.scenes import GovernedScene, PlainScene, Scene, Site
 
-Reaction = Literal["stop", "skip", "answer", "stand in", "ask"]
-"""What is declared for the worker's failure: the run stops, goes on without its part, with a constant answer, with
-another agent in its place, or asks a person."""
-REACTIONS: tuple[Reaction, ...] = get_args(Reaction)
 BOTH, ALONE = "Book the seats, and file the papers.", "Please file the papers."
 """What is asked of a run, and of its neighbour."""
 DONE = ("book: done", "file: done")
 """What a whole answer tells, and in part that of a neighbour."""
 INSTEAD = "booking is not possible now"
 """The constant answer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """Where a system finds its models and its integration, and keeps its ledger and its checkpoints."""
-
-    model_url: str
-    tool_url: str
-    home: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a run gave back: its answer (empty where it waits), and the kinds of the marks on it."""
-
-    answer: str
-    marks: tuple[str, ...] = ()
-
-
-class Scene(Protocol):
-    """A system on its site."""
-
-    @property
-    def home(self) -> Home:
-        """Its ledger and checkpoints."""
-        ...
-
-    async def run(self, asked: str, thread: str) -> Outcome:
-        """Begin a run; what it answers. Raises what stopped it."""
-        ...
-
-    async def go_on(self, asked: str, thread: str) -> Outcome:
-        """Go on with a run after a crash, or begin it where there is none; what it answers. Raises what stopped it."""
-        ...
-
-    def close(self) -> None:
-        """Close the ledger."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +81,11 @@ class Receipt(TypedDict):
 
 TAKES, BRIEF = Contract(Request, version=1), Contract(Request, version=2)
 FINDING, GIVES = Contract(Answer, version=1), Contract(Answer, version=2)
+CAP = 200
+"""Tokens that a call may be answered with."""
+DEAR = Price(input_per_million="0", output_per_million="5000")
+"""A dollar is reserved for a call, which then costs ten cents."""
+CHEAP = Price(input_per_million="0", output_per_million="0.01")
 _PERMIT = '@id("all") permit(principal, action, resource);'
 
 
@@ -135,7 +97,7 @@ def _model(site: Site, name: str, *, streams: bool = False) -> ChatOpenAI:
         api_key=SecretStr("sk-none"),
         max_retries=0,
         timeout=None,
-        max_completion_tokens=200,
+        max_completion_tokens=CAP,
         streaming=streams,
         stream_usage=True,
     )
@@ -188,7 +150,7 @@ def _agents(site: Site) -> tuple[Agent, Agent, Agent, Agent]:
 def _declared(reaction: Reaction, deputy: Agent) -> dict[str, OnFailure]:
     """What is declared for the worker; the others stop the run."""
     match reaction:
-        case "stop":
+        case "stop" | "fail" | "drain" | "degrade":
             return {"worker": Stop()}
         case "skip":
             return {"worker": Skip()}
@@ -202,68 +164,24 @@ def _declared(reaction: Reaction, deputy: Agent) -> dict[str, OnFailure]:
             assert_never(other)
 
 
-def _on(thread: str) -> RunnableConfig:
-    return RunnableConfig(configurable={"thread_id": thread})
+def _violated(reaction: Reaction) -> OnViolation:
+    """Only where a person is to be asked does a broken contract wait for one; else it is the worker's failure."""
+    return OnViolation(then="review" if reaction == "ask" else "fail")
 
 
-class GovernedScene:
-    """A system by itself."""
-
-    def __init__(self, system: System) -> None:
-        self._system = system
-        self.home = system.home
-
-    async def run(self, asked: str, thread: str) -> Outcome:
-        """See `Scene`."""
-        return _outcome(await self._system.arun({"text": asked}, thread=thread))
-
-    async def go_on(self, asked: str, thread: str) -> Outcome:
-        """See `Scene`."""
-        try:
-            return _outcome(await self._system.aresume(thread))
-        except NotFound:
-            return await self.run(asked, thread)
-
-    def close(self) -> None:
-        """See `Scene`."""
-        self._system.close()
-
-
-def _outcome(result: RunResult) -> Outcome:
-    return Outcome(answer=_text(result.output), marks=tuple(m.kind for m in result.marks))
-
-
-class PlainScene:
-    """A hand-made graph. What its nodes leave in its state is its answer."""
-
-    def __init__(self, graph: CompiledStateGraph[Any, Any, Any, Any], home: Home, close: Callable[[], None]) -> None:
-        self._graph, self.home, self.close = graph, home, close
-
-    async def run(self, asked: str, thread: str) -> Outcome:
-        """See `Scene`."""
-        return await self._driven({"text": asked}, thread)
-
-    async def go_on(self, asked: str, thread: str) -> Outcome:
-        """See `Scene`."""
-        state = await self._graph.aget_state(_on(thread))
-        if state.created_at is None:
-            return await self.run(asked, thread)
-        return await self._driven(None, thread) if state.next else self._said(state.values)
-
-    async def _driven(self, given: Any, thread: str) -> Outcome:
-        return self._said(await self._graph.ainvoke(given, _on(thread), durability="sync"))
-
-    @staticmethod
-    def _said(values: Mapping[str, Any]) -> Outcome:
-        if "__interrupt__" in values:
-            return Outcome(answer="")
-        texts = [*values.get("parts", ()), _text(values.get("response"))]
-        marks = tuple(Mark.from_json(m).kind for m in values.get("marks") or ())
-        return Outcome(answer=" ".join(sorted(t for t in texts if t)), marks=marks)
-
-
-def _text(output: Mapping[str, Any] | None) -> str:
-    return str((output or {}).get("text", ""))
+def _budget(site: Site, reaction: Reaction) -> Budget:
+    """What a run may spend, where that is limited, and what happens when it is spent."""
+    if site.usd is None:
+        return Budget()
+    declare_price(f"openai:{FAULTY}", DEAR)
+    declare_price(f"openai:{STEADY}", CHEAP)
+    match reaction:
+        case "drain" | "ask":
+            return Budget(usd=site.usd, then=reaction)
+        case "degrade":
+            return Budget(usd=site.usd, to=_model(site, STEADY))
+        case _:
+            return Budget(usd=site.usd)
 
 
 def supervisor(site: Site, reaction: Reaction) -> Scene:
@@ -282,12 +200,14 @@ def supervisor(site: Site, reaction: Reaction) -> Scene:
         aggregator=Agent("head", version=1, function=head),
         finding=FINDING,
         on_failure=_declared(reaction, deputy),
+        on_violation=_violated(reaction),
     )
-    return GovernedScene(_system("supervised", site, topology))
+    return GovernedScene(_system("supervised", site, topology, reaction))
 
 
-def _system(name: str, site: Site, topology: Supervisor) -> System:
-    return System(name, version=1, topology=topology, policy=Policy(text=_PERMIT), budget=Budget(), home=site.home)
+def _system(name: str, site: Site, topology: Supervisor, reaction: Reaction) -> System:
+    budget = _budget(site, reaction)
+    return System(name, version=1, topology=topology, policy=Policy(text=_PERMIT), budget=budget, home=site.home)
 
 
 class Parts(TypedDict, total=False):
@@ -355,7 +275,7 @@ def hand_made(site: Site, reaction: Reaction) -> Scene:
     graph.add_edge("worker", "join")
     graph.add_edge("clerk", "join")
     contract_edge(graph, "join", END, Contract(Said, version=1), home=site.home)
-    return PlainScene(graph.compile(checkpointer=home.open()[1]), home, home.close)
+    return PlainScene(graph.compile(checkpointer=home.open()[1]), home)
 
 
 def nested(site: Site, reaction: Reaction) -> Scene:
@@ -368,8 +288,9 @@ def nested(site: Site, reaction: Reaction) -> Scene:
         brief=BRIEF,
         answer=GIVES,
         on_failure=_declared(reaction, deputy),
+        on_violation=_violated(reaction),
     )
-    system = _system("inside", site, topology)
+    system = _system("inside", site, topology, reaction)
     graph: StateGraph[Any, Any, Any, Any] = StateGraph(Parts)
     # For the neighbour the system has the clerk's part; the node beside it has none.
     graph.add_node("split", lambda state: {"request": {"text": "Book the seats." if state["text"] == BOTH else ALONE}})
@@ -383,7 +304,7 @@ def nested(site: Site, reaction: Reaction) -> Scene:
     graph.add_edge("team", "join")
     graph.add_edge("beside", "join")
     graph.add_edge("join", END)
-    return PlainScene(graph.compile(checkpointer=system.home.open()[1]), system.home, system.close)
+    return PlainScene(graph.compile(checkpointer=system.home.open()[1]), system.home, system)
 
 
 TOPOLOGIES: Mapping[str, Topology] = {

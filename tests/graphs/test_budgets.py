@@ -139,7 +139,7 @@ async def test_an_answer_that_adds_nothing_is_refused_and_the_question_stays_ope
 async def test_a_person_who_adds_nothing_ends_the_run() -> None:
     system = desk(Budget(model_calls=2, then="ask"))
     found = await system.arun({"text": "please"})
-    with pytest.raises(BudgetRefused, match="did not add to it"):
+    with pytest.raises(BudgetRefused, match="nobody who was asked for more added to it"):
         await answered(system, found, "reject")
     [ended] = of_kind(system, found.run, RunEnded)
     assert (ended.status, done) == ("out_of_budget", [1, 2])

@@ -380,3 +380,29 @@ async def test_a_reply_of_a_cheap_tier_that_is_not_sure_is_paid_for_and_nothing_
     lost = at_price(system, result.run, CHEAP, ["offline:cheap"])
     assert saved(system, result.run, "tier") == -lost, "the dear model alone would have cost so much less"
     assert "the next tier is asked, offline:dear after offline:cheap" in str(system.explain(result.run))
+
+
+async def test_a_degraded_run_is_marked_once(price: Decimal) -> None:
+    result = await desk(tight(price)).arun(GO)
+    assert kinds(result) == [("degraded", "clerk")]
+
+
+async def test_a_shared_budget_degrades_by_what_is_spent_and_not_by_the_reservation_of_the_call(
+    price: Decimal, tmp_path: Path
+) -> None:
+    system = desk(Budget(of="tenant", per="day", usd=price * 4, degrade_at=0.25, to=cheap()), home=tmp_path)
+    first = await system.arun(GO)  # spends 0.25 in all, and less before its last call
+    models = asked(system, first.run)
+    system.close()
+    assert models == ["dear"] * (LOOKS + 1)
+
+
+async def test_the_first_call_of_a_run_asks_the_cheaper_model_where_the_shared_budget_is_used_up_to_its_share(
+    price: Decimal, tmp_path: Path
+) -> None:
+    system = desk(Budget(of="tenant", per="day", usd=price * 4, degrade_at=0.25, to=cheap()), home=tmp_path)
+    for _ in range(3):
+        last = await system.arun(GO)
+    models = asked(system, last.run)
+    system.close()
+    assert models[0] == "cheap"

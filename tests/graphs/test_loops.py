@@ -371,3 +371,27 @@ async def test_an_author_and_a_reviewer_may_have_drafts_go_back_and_forth(drafts
     one, other = (Agent(f.__name__, version=1, function=f) for f in (author, reviewer))
     system = System("desk", version=1, topology=Desk(one=one, other=other))
     assert (await system.arun(GO)).output == {"text": "x" * (20 - drafts)}
+
+
+async def test_more_rounds_allowed_a_stopped_run_goes_on(tmp_path: Path) -> None:
+    first = same(home=tmp_path)
+    await loops(first, thread="t")
+    first.close()
+    wider = same(home=tmp_path, loops=Loops(same=6))
+    with pytest.raises(LoopFound, match="6 times"):
+        await wider.aresume("t")
+    wider.close()
+
+
+def test_a_topology_whose_fan_outs_are_a_plain_property() -> None:
+    """faults_of_topology compares fan-outs by identity (`f is not fan`): a property that makes them anew is refused."""
+
+    class Fresh(Office):
+        @property
+        def fan_outs(self) -> Sequence[FanOut]:  # type: ignore[override]
+            met = gathered(QUESTION, {"clerk": FINDING}, ())
+            briefs, answers = {"clerk": BRIEF}, {"clerk": FINDING}
+            return (FanOut(source="lead", briefs=briefs, answers=answers, target="head", gathered=met),)
+
+    agents = [Agent(n, version=1, function=lambda p: p) for n in ("lead", "clerk", "head")]
+    System("office", version=1, topology=Fresh(agents=agents))

@@ -174,22 +174,21 @@ async def test_more_of_a_tenants_day_is_there_for_its_other_runs_too(tmp_path: P
 class Nameless(OfflineModel):
     """A model that no list of prices knows."""
 
+    def __init__(self) -> None:
+        super().__init__("unheard-of", three_credits)
+
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
         return {**super()._get_ls_params(stop=stop, **kwargs), "ls_provider": "nobody", "ls_model_name": "unheard-of"}
 
 
-def nameless() -> Nameless:
-    return Nameless("unheard-of", three_credits)
-
-
 async def test_a_model_of_unknown_price_is_refused_where_dollars_are_limited() -> None:
-    system = desk(Budget(usd="1"), given=nameless())
+    system = desk(Budget(usd="1"), given=Nameless())
     with pytest.raises(CostUnknown, match="nobody:unheard-of"):
         await system.arun({"text": "please"})
 
 
 async def test_an_unknown_price_is_never_counted_as_zero() -> None:
-    system = desk(Budget(model_calls=9), given=nameless())
+    system = desk(Budget(model_calls=9), given=Nameless())
     found = await system.arun({"text": "please"})
     [ended] = of_kind(system, found.run, RunEnded)
     assert ended.spent["unpriced_calls"] == 4
@@ -199,7 +198,7 @@ async def test_an_unknown_price_is_never_counted_as_zero() -> None:
 
 async def test_an_estimate_that_was_declared_stands_in_for_an_unknown_price_and_says_so() -> None:
     guess = Price(input_per_million="5", output_per_million="25", source="estimate of the platform team")
-    system = desk(Budget(usd="1", unpriced=guess), given=nameless())
+    system = desk(Budget(usd="1", unpriced=guess), given=Nameless())
     found = await system.arun({"text": "please"})
     [ended] = of_kind(system, found.run, RunEnded)
     assert Decimal(ended.spent["usd"]) > 0
@@ -207,7 +206,7 @@ async def test_an_estimate_that_was_declared_stands_in_for_an_unknown_price_and_
 
 
 async def test_a_person_may_say_what_a_model_costs_and_the_run_goes_on_with_that() -> None:
-    system = desk(Budget(usd="1", unpriced="ask"), given=nameless())
+    system = desk(Budget(usd="1", unpriced="ask"), given=Nameless())
     found = await system.arun({"text": "please"})
     [review] = found.reviews
     assert review.arguments["model"] == "nobody:unheard-of"
@@ -220,7 +219,7 @@ async def test_a_person_may_say_what_a_model_costs_and_the_run_goes_on_with_that
 
 @pytest.mark.parametrize("price", ["-1", "NaN", "free", ""])
 async def test_a_price_that_is_none_is_refused_and_the_question_stays_open(price: str) -> None:
-    system = desk(Budget(usd="1", unpriced="ask"), given=nameless())
+    system = desk(Budget(usd="1", unpriced="ask"), given=Nameless())
     found = await system.arun({"text": "please"})
     with pytest.raises(ReviewInvalid, match="dollars per million tokens"):
         await answered(system, found, "edit", input_per_million=price, output_per_million="4")

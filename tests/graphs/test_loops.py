@@ -388,7 +388,7 @@ def test_a_topology_whose_fan_outs_are_a_plain_property() -> None:
 
     class Fresh(Office):
         @property
-        def fan_outs(self) -> Sequence[FanOut]:  # type: ignore[override]
+        def fan_outs(self) -> Sequence[FanOut]:
             met = gathered(QUESTION, {"clerk": FINDING}, ())
             briefs, answers = {"clerk": BRIEF}, {"clerk": FINDING}
             return (FanOut(source="lead", briefs=briefs, answers=answers, target="head", gathered=met),)

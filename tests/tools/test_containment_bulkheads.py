@@ -7,9 +7,9 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from edgewright.contracts.containment import Bulkhead
-from edgewright.contracts.errors import Overloaded
-from edgewright.tools.containment import Bulkheads
+from edgewright.contracts.containment import Breaker, Bulkhead, Containment, Timeouts
+from edgewright.contracts.errors import CircuitOpen, Overloaded, TimedOut
+from edgewright.tools.containment import Breakers, Bulkheads, Means, contained, contained_blocking, in_thread
 from edgewright.tools.containment.bulkheads import Line, Stay, enter, enter_blocking, staying
 from hypothesis import given
 from hypothesis import strategies as st
@@ -231,3 +231,35 @@ def test_whatever_comes_and_goes_no_place_is_lost_and_none_is_given_twice(
         assert inside <= running
         assert not line or inside == running
         assert not bulkheads.snapshot() or row(bulkheads) == (inside, len(line))
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+def test_who_waits_behind_threads_that_hang_leaves_the_line_once_there_is_nothing_to_wait_for(blocking: bool) -> None:
+    door = threading.Event()
+    by = Containment(
+        timeouts=Timeouts(total=0.2),
+        retry=None,
+        breaker=Breaker(failures=1),
+        bulkhead=Bulkhead(running=1, waiting=9, wait=60.0),
+    )
+    means = Means(breakers=Breakers(), bulkheads=Bulkheads())
+
+    async def call() -> BaseException:
+        try:
+            if blocking:
+                await asyncio.to_thread(contained_blocking, door.wait, of="tool:t", by=by, means=means)
+            else:
+                await contained(lambda: in_thread(door.wait), of="tool:t", by=by, means=means)
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            return error
+        raise AssertionError("nothing can have come of it")
+
+    async def both() -> list[BaseException]:
+        async with asyncio.timeout(20):
+            return list(await asyncio.gather(call(), call()))
+
+    try:
+        kinds = {type(error) for error in asyncio.run(both())}
+    finally:
+        door.set()
+    assert kinds == {TimedOut, CircuitOpen}

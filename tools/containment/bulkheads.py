@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager, suppress
@@ -209,39 +210,69 @@ def staying(stay: Stay) -> Iterator[None]:
 Places = Sequence[tuple[str, Bulkhead]]
 
 
+_GLANCE = 0.2
+"""Seconds after which whoever waits in a line looks again whether there is anything to wait for."""
+
+
+def _see_nothing() -> None:
+    pass
+
+
 def _wanted(places: Places) -> list[tuple[str, Bulkhead]]:
     """The places that are not held already: a call inside a call must not wait for what its own caller holds."""
     held = {line.of for stay in _STAYS.get() if not stay.over for line in stay.lines}
     return [(of, rule) for of, rule in places if of not in held]
 
 
-async def enter(stay: Stay, places: Places, bulkheads: Bulkheads = BULKHEADS) -> None:
-    """Take a place in each bulkhead, in that order, waiting where its rule lets one wait. Raises Overloaded."""
+async def enter(
+    stay: Stay, places: Places, bulkheads: Bulkheads = BULKHEADS, *, look: Callable[[], None] = _see_nothing
+) -> None:
+    """Take a place in each bulkhead, in that order, waiting where its rule lets one wait.
+
+    Args:
+        look: raises where there is nothing to wait for any more: the places may be held by threads that hang.
+
+    Raises:
+        Overloaded: there was no place in time, or none in the line.
+        What `look` raises.
+    """
     for of, rule in _wanted(places):
         line, turn = bulkheads.arrive(of, rule)
         if turn is not None:
+            until = time.monotonic() + line.rule.wait
             try:
-                async with asyncio.timeout(line.rule.wait):
-                    await _done(turn)
-            except TimeoutError:
-                line.give_up(turn)
-                raise line.late() from None
+                while not turn.done():
+                    if (left := until - time.monotonic()) <= 0:
+                        raise line.late()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(min(left, _GLANCE)):
+                            await _done(turn)
+                    if not turn.done():
+                        look()
+                turn.result()
             except BaseException:
                 line.give_up(turn)
                 raise
         stay.lines.append(line)
 
 
-def enter_blocking(stay: Stay, places: Places, bulkheads: Bulkheads = BULKHEADS) -> None:
+def enter_blocking(
+    stay: Stay, places: Places, bulkheads: Bulkheads = BULKHEADS, *, look: Callable[[], None] = _see_nothing
+) -> None:
     """`enter` for code outside an event loop."""
     for of, rule in _wanted(places):
         line, turn = bulkheads.arrive(of, rule)
         if turn is not None:
+            until = time.monotonic() + line.rule.wait
             try:
-                turn.result(line.rule.wait)
-            except NotYet:
-                line.give_up(turn)
-                raise line.late() from None
+                while not turn.done():
+                    if (left := until - time.monotonic()) <= 0:
+                        raise line.late()
+                    with suppress(NotYet):
+                        turn.result(min(left, _GLANCE))
+                    if not turn.done():
+                        look()
+                turn.result()
             except BaseException:
                 line.give_up(turn)
                 raise

@@ -210,7 +210,7 @@ async def contained(
     trying = _Trying(of=of, by=by, transient=transient, tell=tell, means=means, stay=stay)
     with staying(stay):
         trying.look()
-        await enter(stay, _places(of, by, within), means.bulkheads)
+        await enter(stay, _places(of, by, within), means.bulkheads, look=trying.look)
         while True:
             seconds = trying.begin()
             try:
@@ -296,7 +296,7 @@ def contained_blocking(
     trying = _Trying(of=of, by=by, transient=transient, tell=tell, means=means, stay=stay)
     with staying(stay):
         trying.look()
-        enter_blocking(stay, _places(of, by, within), means.bulkheads)
+        enter_blocking(stay, _places(of, by, within), means.bulkheads, look=trying.look)
         while True:
             seconds = trying.begin()
             try:

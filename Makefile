@@ -7,7 +7,7 @@ FLOORS := contracts ledger tools agents graphs server
 PACKAGES := $(addprefix -p edgewright.,$(FLOORS) examples) -m edgewright
 
 .DEFAULT_GOAL := help
-.PHONY: help demo incident test lint types bench trial crash outage overspend serve clean
+.PHONY: help demo incident test lint types bench trial crash outage overspend faults serve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ outage: $(READY) ## a hundred runs, a tenth of which need an integration that is
 
 overspend: $(READY) ## ask for more calls than budgets cover, at once, and count those that were made
 	@$(BIN)/python -m bench.overspend
+
+faults: $(READY) ## the fault matrix: every topology under every fault with every declared reaction
+	@$(BIN)/python -m bench.faults
 
 serve: $(READY) ## serve the systems of langgraph.json over HTTP
 	@$(BIN)/edgewright serve

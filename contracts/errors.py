@@ -594,8 +594,11 @@ class StoreInvalid(EdgewrightError):
 class ToolRefusal(EdgewrightError):
     """Raised by a tool's function to refuse for a business reason, before it did anything.
 
-    Takes the reason as its one positional argument; the model reads it.
+    Takes the reason as its one positional argument; the model reads it. `through` is the position of the gate that it
+    has come through: to a tool whose function called another one it says nothing of that function itself.
     """
+
+    through: str = ""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -690,6 +693,11 @@ class ToolUnavailable(ToolRefusal):
     def __init__(self, *, tool: str, fault: str) -> None:
         super().__init__(f"tool {tool!r} cannot be used now, and nothing was done: {fault}")
         self.facts = {"tool": tool, "fault": fault}
+
+    @classmethod
+    def again(cls, tool: str, reason: str) -> Self:
+        """One whose reason is on record."""
+        return cls(tool=tool, fault=reason.partition("nothing was done: ")[2] or reason)
 
     @classmethod
     def _from_facts(cls, facts: dict[str, Any]) -> Self:

@@ -18,6 +18,7 @@ from .errors import (
     CostUnknown,
     CountInvalid,
     DefinitionError,
+    EdgewrightError,
     EffectConflict,
     HandoffConflict,
     LedgerError,
@@ -184,6 +185,10 @@ def reacts(error: BaseException, *, agent: str) -> bool:
     something that led to it could not be recorded, for nothing goes on unrecorded.
     """
     if not isinstance(error, Exception) or any(isinstance(each, LedgerError) for each in _chain(error)):
+        return False
+    # Code that words it anew does not make it another matter.
+    cause = None if isinstance(error, EdgewrightError) else error.__cause__
+    if cause is not None and not reacts(cause, agent=agent):
         return False
     if isinstance(error, ExceptionGroup):
         return all(reacts(each, agent=agent) for each in error.exceptions)

@@ -10,7 +10,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any, Literal
 
-from langgraph.errors import GraphDrained
+from langgraph.errors import GraphBubbleUp, GraphDrained
 
 from ..contracts.errors import LedgerUnavailable
 from ..ledger.entry import Draft
@@ -19,7 +19,7 @@ from ..ledger.store import Ledger
 from ..tools.run import Run
 from .runs import Runs
 
-How = Literal["cancelled", "drained"]
+How = Literal["cancelled", "drained", "failed"]
 CANCELLED, LEFT = "whoever drove it stopped it", "whoever read its stream left"
 
 
@@ -34,18 +34,35 @@ class StopsRecorded:
 
     async def __aexit__(self, kind: Any, stop: BaseException | None, trace: Any) -> None:
         """See the class."""
-        if not self._thread or not isinstance(stop, asyncio.CancelledError | GeneratorExit | GraphDrained):
+        how = how_of(stop)
+        if not self._thread or stop is None or how is None:
             return
-        how: How = "drained" if isinstance(stop, GraphDrained) else "cancelled"
         # What cannot be recorded is as after a crash; the stop itself must not be lost for it.
         with suppress(LedgerUnavailable):
             await record_stop(self._runs, await self._runs._home.ledger(), self._thread, how, reason=why(stop))
+
+
+def how_of(stop: BaseException | None) -> How | None:
+    """How a run ended that was stopped by this, where none of its nodes could record it; None where that is no end."""
+    match stop:
+        case GraphDrained():
+            return "drained"
+        case asyncio.CancelledError() | GeneratorExit():
+            return "cancelled"
+        case GraphBubbleUp():
+            return None
+        case Exception():  # between its nodes: LangGraph's own bound of steps, a checkpoint that cannot be written
+            return "failed"
+        case _:
+            return None
 
 
 def why(stop: BaseException) -> str:
     """Why a run was stopped: what `task.cancel(...)` was given, where it was given a reason."""
     if isinstance(stop, GraphDrained):
         return stop.reason
+    if isinstance(stop, Exception):
+        return f"{type(stop).__name__}: raised between two of its nodes"  # what it says may quote anything
     if isinstance(stop, GeneratorExit):
         return LEFT
     said = stop.args[0] if stop.args else ""
@@ -71,8 +88,8 @@ async def record_stop(runs: Runs, ledger: Ledger, thread: str, how: How, *, reas
     grounds = await runs.began(run)
     assert grounds is not None
     over = Run.over(grounds, ledger, await asyncio.to_thread(ledger.entries, run))
-    if how == "cancelled":
-        await runs.end(over, "cancelled", reason=reason)
+    if how != "drained":
+        await runs.end(over, how, reason=reason)
         return run
     try:
         await over.write(Draft(record=RunDrained(reason=reason, spent=over.spent.as_json())))

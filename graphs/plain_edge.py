@@ -30,7 +30,7 @@ from ..contracts.sources import Sources
 from ..ledger.store import Ledger
 from ..tools.knowing import HISTORY
 from ..tools.run import active
-from .crossing import checked, recorded, refused
+from .crossing import checked, recorded, refuse_partial, refused
 from .history import crossing as crossing_talk
 from .history import without
 from .home import Home
@@ -40,6 +40,7 @@ from .plain_faults import faults_of_edge, faults_of_graph
 from .plain_runs import BOOKS, DESKS, RUN, SENT, AnyGraph, Desk, compile_contracted, invocation_of, merged
 from .registries import Registry
 from .reviews import mended_by_person, place_of
+from .state import MARKS
 
 FAULTS = "contract_faults"
 """What the source finds in its input when it is to mend what it offered."""
@@ -101,6 +102,8 @@ def contract_edge(
     faults = faults_of_edge(graph, desk, edge, payload=payload, messages=messages, registries=dict(registries or {}))
     if home is not None and desk.home.path != Path(home):
         faults.append(f"its ledger is in {desk.home.path or 'memory'} already; one folder for all edges of a graph")
+    if contract.partial == "refuse" and MARKS not in keys:
+        faults.append(f"{contract.id} refuses what is partial, and the state has no key {MARKS!r} that would say so")
     if environment != desk.environment:
         faults.append(f"it is in {desk.environment!r} already, not in {environment!r}; one environment for all edges")
     if faults:
@@ -189,6 +192,7 @@ def _node(desk: Desk, shape: _Shape, source: str, target: str, channels: Mapping
         noted = {RUN: run.grounds.run}
         tries = books.get(edge.node, 0) if books.get(RUN) == run.grounds.run else 0
         try:
+            refuse_partial(edge, state.get(MARKS) or ())
             crossing, redactor = await checked(edge, told, {}, run=run, ns=ns, registries=desk.registries)
         except ContractViolation as violation:
             then = refused(run, edge, violation, at=at, tries=tries)

@@ -48,6 +48,7 @@ from .store import VersionedStore
 from .story import Story
 from .topology import Topology
 from .undoable import Undoable
+from .undoing import handles_of
 
 __all__ = ["Durability", "RunResult", "System", "system_of"]
 T = TypeVar("T")
@@ -132,7 +133,7 @@ class System(Drawable, Undoable):
         self.home, self.wait = Home(home), wait
         self._builder, self._runs = build(found, self.home, lock_of_definition(found))
         self._runs.review_seconds, self._runs.counters = float(review_seconds), counters
-        handles = {t.name: t for a in topology.agents for t in a.tools}
+        handles = dict(handles_of(found))
         self._takes = Taking(runs=self._runs, home=self.home, seconds=float(approval_seconds), tools=handles)
         _SYSTEMS[self._builder] = self
         self._loaded_as = found.standing.digest, str(self.home.path.resolve()) if self.home.path else ""

@@ -18,6 +18,7 @@ from ..tools.run import Grounds, Run
 from ..tools.sealed import SealedTool
 from ..tools.signing import start_of
 from .definition import Definition
+from .reactions import stand_ins_of
 from .topology import all_edges
 
 Learning = Callable[[Run, list[Entry]], None]
@@ -51,9 +52,10 @@ async def undo(
 
 
 def handles_of(found: Definition) -> Mapping[str, SealedTool]:
-    """The tools of a system's agents, those that sum talks up included, by name."""
+    """The tools of a system's agents, those that stand in or sum talks up included, by name."""
     summing = [edge.history.by for edge in all_edges(found.topology) if edge.history.by is not None]
-    return {tool.name: tool for agent in (*found.topology.agents, *summing) for tool in getattr(agent, "tools", ())}
+    others = (*stand_ins_of(found.topology).values(), *summing)
+    return {tool.name: tool for agent in (*found.topology.agents, *others) for tool in getattr(agent, "tools", ())}
 
 
 def _begun(run: str, entries: list[Entry]) -> RunStarted:

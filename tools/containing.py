@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 from ..contracts.containment import Bulkhead
-from ..contracts.errors import CircuitOpen, Overloaded, ToolRefusal, ToolUnavailable
+from ..contracts.errors import CircuitOpen, Overloaded, ToolFailed, ToolRefusal, ToolUnavailable
 from ..contracts.tool import ToolSpec
 from ..ledger.entry import Draft
 from ..ledger.records import CircuitMoved, EffectRetried
@@ -33,6 +35,19 @@ _GRACE = 1.0
 def key_of(spec: ToolSpec, part: Part = "") -> str:
     """What breakers and bulkheads know a tool by. Two systems' tools of one name are two tools."""
     return f"tool:{spec.name}@{spec.digest[:8]}{part and f'.{part}'}"
+
+
+_AT_WORK, _LOCK = Counter[str](), threading.Lock()
+
+
+def _effect_of(call: Call) -> str:
+    return f"{call.activation.run.grounds.run}/{call.at}"
+
+
+def at_work(call: Call) -> bool:
+    """Whether a thread of this process is still at an effect, whoever began it: then no probe can tell its outcome."""
+    with _LOCK:
+        return _effect_of(call) in _AT_WORK
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,7 +83,9 @@ class Calling:
             self.begun += 1
             try:
                 bound = partial(function, **arguments)
-                return self._returned(await (bound() if inspect.iscoroutinefunction(function) else in_thread(bound)))
+                if inspect.iscoroutinefunction(function):
+                    return self._returned(await bound())
+                return self._returned(await in_thread(partial(self._working, bound)))
             except Exception as error:
                 self._failed(error)
                 raise
@@ -85,8 +102,7 @@ class Calling:
         def attempt() -> Any:
             self.begun += 1
             try:
-                found = function(**arguments)
-                return self._returned(asyncio.run(self._ended(found)) if inspect.iscoroutine(found) else found)
+                return self._returned(self._working(partial(self._run_out, function, arguments)))
             except Exception as error:
                 self._failed(error)
                 raise
@@ -96,6 +112,25 @@ class Calling:
         except (CircuitOpen, Overloaded, ToolRefusal) as error:
             told = self._told(error)
             raise told from told.__cause__
+
+    def _run_out(self, function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        found = function(**arguments)
+        return asyncio.run(self._ended(found)) if inspect.iscoroutine(found) else found
+
+    def _working(self, work: Callable[[], Any]) -> Any:
+        """Do work in a thread, which may go on when nobody waits for it any more."""
+        key = _effect_of(self.call)
+        if not self.part:
+            with _LOCK:
+                _AT_WORK[key] += 1
+        try:
+            return work()
+        finally:
+            if not self.part:
+                with _LOCK:
+                    _AT_WORK[key] -= 1
+                    if not _AT_WORK[key]:
+                        del _AT_WORK[key]
 
     def _returned(self, value: Any) -> Any:
         # A tool declares what its function returns. What helps it has shapes of its own.
@@ -120,7 +155,8 @@ class Calling:
         return ((f"tenant:{self.call.activation.run.grounds.tenant}", TENANT),)
 
     def _failed(self, error: Exception) -> None:
-        if not isinstance(error, ToolRefusal):
+        # A refusal of another tool, that this one's function called, says nothing of what the function had done before.
+        if not isinstance(error, ToolRefusal) or error.through:
             self.doubt = error
 
     def _told(self, error: CircuitOpen | Overloaded | ToolRefusal) -> Exception:
@@ -132,6 +168,8 @@ class Calling:
             unavailable.__cause__ = error
             return unavailable
         if isinstance(error, ToolRefusal) and self.doubt is not None and self.call.spec.changes_world:
+            if isinstance(self.doubt, ToolRefusal):
+                return ToolFailed(tool=self.call.spec.name, error=str(self.doubt), unknown=True)
             return self.doubt
         return error
 

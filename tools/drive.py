@@ -13,11 +13,11 @@ import orjson
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.types import interrupt
 
-from ..contracts.errors import LedgerCorrupt, RecordBusy
+from ..contracts.errors import LedgerCorrupt, RecordBusy, ToolFailed
 from ..contracts.review import ReviewAnswer, ReviewRequest
 from ..ledger.shared import TURNS, shared_of
 from . import signing
-from .containing import Calling
+from .containing import Calling, at_work
 from .function import CONTEXT, Reading
 from .gate import gate
 from .reserving import written, written_blocking
@@ -95,6 +95,14 @@ def _calling(
             return Calling(call=call, part="probe", transient=functions.transient), functions.probe
 
 
+def _refuse_at_work(call: Call, step: Execute | LookUp | Probe) -> None:
+    """An earlier try hangs in a thread, and may yet do what a probe does not see, or a person wants repeated."""
+    repeats = isinstance(step, Probe) or (isinstance(step, Execute) and not call.spec.repeatable)
+    if repeats and at_work(call):
+        fault = "an earlier call of it is still at work in this process; once it has ended, go on with the run"
+        raise ToolFailed(tool=call.spec.name, error=fault, unknown=True)
+
+
 async def on_ledger(run: Run, step: Note | Write | Look | Counted | Take) -> Any:
     """Do a step that is about the ledger alone."""
     match step:
@@ -118,6 +126,7 @@ async def drive(call: Call, functions: Functions) -> Any:
     intended = f"intent:{call.at}" in call.activation.run.journal
 
     async def calling(step: Execute | LookUp | Probe) -> Any:
+        _refuse_at_work(call, step)
         made, function = _calling(call, functions, step, intended=intended)
         return await made.made(function, arguments_for(function, call.reading, step.arguments, ctx))
 
@@ -168,6 +177,7 @@ def drive_blocking(call: Call, functions: Functions) -> Any:
     intended = f"intent:{call.at}" in call.activation.run.journal
 
     def calling(step: Execute | LookUp | Probe) -> Any:
+        _refuse_at_work(call, step)
         made, function = _calling(call, functions, step, intended=intended)
         return made.made_blocking(function, arguments_for(function, call.reading, step.arguments, ctx))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -90,9 +91,12 @@ def _known(call: Call, found: Known) -> Steps:
             value = yield Load(digest=held)
             call.activation.run.knows.told(call.at, value, call.spec)
             return value
-        case EffectRefused(reason=reason):
+        case EffectRefused(reason=reason, passing=passing):
             call.activation.run.knows.told(call.at, reason, call.spec)
-            raise ToolRefusal(reason)
+            # Of the type that it had: code goes by it, and must go the same way again.
+            refusal = ToolUnavailable.again(call.spec.name, reason) if passing else ToolRefusal(reason)
+            refusal.through = call.at
+            raise refusal
         case EffectFailed(error=error, unknown=unknown):
             raise ToolFailed(tool=call.spec.name, error=error, unknown=unknown)
 
@@ -138,9 +142,9 @@ def _judged(
     """
     arguments, faults = call.reading.validated(given)
     if faults:
+        _refuse_loop(call, given)
         raise (yield from _refused(call, dict(given), denied("arguments.schema", *faults)))
-    run = call.activation.run
-    run.trail.refuse_call(call.activation.agent, call.spec.name, run.knows.kept(arguments).ref, at=call.at)
+    _refuse_loop(call, arguments)
     found = yield from judged(call, arguments, frozenset())
     yield from recorded(call, arguments, found)
     verdict = found.verdict
@@ -170,6 +174,14 @@ def _judged(
     if isinstance(found.verdict, Deny):
         raise _denied(call, found.verdict)
     return arguments, found.based
+
+
+def _refuse_loop(call: Call, arguments: Mapping[str, Any]) -> None:
+    """Raise LoopFound where this call would be one more of the same."""
+    run = call.activation.run
+    with suppress(TypeError):  # what is no JSON has no content to be known by
+        ref = run.knows.kept(dict(arguments)).ref
+        run.trail.refuse_call(call.activation.agent, call.spec.name, ref, at=call.at)
 
 
 def _refused(call: Call, arguments: Mapping[str, Any], found: Judgement) -> Generator[Step, Any, CallDenied]:
@@ -215,6 +227,7 @@ def _executed(call: Call, arguments: Mapping[str, Any], *, intend: bool = True, 
     try:
         value = yield Execute(arguments=arguments, again=not intend)
     except ToolRefusal as refusal:
+        refusal.through = call.at
         call.activation.run.knows.told(call.at, str(refusal), call.spec)
         passing = isinstance(refusal, ToolUnavailable)
         record = EffectRefused(effect=call.at, tool=spec.name, reason=run.knows.text(str(refusal)), passing=passing)

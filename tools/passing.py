@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from ..ledger.records import AgentFailed, EffectFailed, EffectIntended, EffectRefused, Record, ReplyKept, RunEnded
+from ..ledger.records import (
+    AgentEnded,
+    AgentFailed,
+    CallJudged,
+    EffectFailed,
+    EffectIntended,
+    EffectRefused,
+    ModelSettled,
+    Record,
+    ReplyKept,
+    RunEnded,
+)
 
 _TRY = " try "
 
@@ -19,14 +30,25 @@ class Passing:
 
     def __init__(self) -> None:
         self._last: defaultdict[str, list[str]] = defaultdict(list)
+        self._called: set[str] = set()
 
     def know(self, record: Record) -> list[str]:
         """Take a record in; returns the positions whose outcome does not count any more."""
         match record:
             case EffectRefused(effect=at, passing=True) | EffectFailed(effect=at, unknown=False):
                 self._last[_turn(at)].append(at)
-            case EffectIntended(effect=at) | ReplyKept(at=at):
+            case CallJudged(at=at) if at not in self._called:
+                # Made after it, so made because of it; what was called before, side by side, was not.
+                self._called.add(at)
                 self._last.pop(_turn(at), None)
+            case EffectIntended(effect=at) if at not in self._called:
+                self._last.pop(_turn(at), None)
+            case ReplyKept(at=at) | ModelSettled(at=at):
+                self._last.pop(_turn(at), None)
+            case AgentEnded(at=at):
+                kept = [p for p in self._last.pop(_turn(at), []) if not p.startswith((f"{at}#", f"{at}/"))]
+                if kept:
+                    self._last[_turn(at)] = kept
             case AgentFailed(at=at):
                 return self._last.pop(_turn(at), [])
             case RunEnded(status=status) if status != "completed":

@@ -77,7 +77,7 @@ def begun(
     )
     held = RecordClaimed(effect=call.at, agent=agent, tool=spec.name, record=named.kind)
     # With an intent the claim has a key, as the intent has: if another process of this run was first, both are its.
-    key = f"claimed:{call.at}" if drafts else None
+    key = call.activation.run.key("claimed", call.at) if drafts else None
     wait = spec.timeout if named.wait is None else named.wait
     claiming = (*drafts, Draft(record=held, key=key, shared=claim))
     try:

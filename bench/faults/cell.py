@@ -43,7 +43,7 @@ from bench.faults.life import MAIN, NEIGHBOUR, OVER, Ended, Plan, files_of, live
 from bench.faults.models import ModelServer
 from bench.faults.scenes import Site
 from bench.faults.tools import ToolServer
-from bench.faults.topologies import DONE
+from bench.faults.topologies import DONE, TOPOLOGIES
 
 BOUND = 10.0
 """Seconds after which a cell counts as hung, and its process is killed. All waits of a cell share them, except for
@@ -220,7 +220,7 @@ def tried(topology: str, case: Case, reaction: Reaction) -> Found:
             died=process.died,
             corrupt=corrupt,
             first=first,
-            must=case.must.get(reaction, ""),
+            must=case.must.get(reaction, "") if TOPOLOGIES[topology].governed else "",
         )
 
 

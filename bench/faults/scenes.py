@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import orjson
 from edgewright import ReviewAnswer, RunResult, System
 from edgewright.contracts.errors import NotFound
 from edgewright.contracts.marks import Mark
@@ -119,7 +120,10 @@ class PlainScene:
         if state.created_at is None:
             return await self.run(asked, thread)
         if self._system is not None and state.interrupts:
-            asks = {interrupt.id: ReviewRequest.model_validate(interrupt.value) for interrupt in state.interrupts}
+            asks = {
+                interrupt.id: ReviewRequest.model_validate_json(orjson.dumps(interrupt.value))
+                for interrupt in state.interrupts
+            }
             yes = {review.id: YES for review in asks.values()}
             signed = await self._system.answering(thread, list(asks.values()), yes)
             told = {place: signed[review.id].model_dump(mode="json") for place, review in asks.items()}

@@ -55,10 +55,14 @@ INSTEAD = "booking is not possible now"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
-    """How a system is built on a site, and which reactions can be declared in it."""
+    """How a system is built on a site, and which reactions can be declared in it.
+
+    `governed`: what fails in it is a governed agent, so that what it comes to is a matter of what is declared.
+    """
 
     build: Callable[[Site, Reaction], Scene]
     reactions: Sequence[Reaction] = REACTIONS
+    governed: bool = True
 
 
 class Request(BaseModel):
@@ -309,6 +313,6 @@ def nested(site: Site, reaction: Reaction) -> Scene:
 
 TOPOLOGIES: Mapping[str, Topology] = {
     "supervisor": Topology(build=supervisor),
-    "hand-made graph": Topology(build=hand_made, reactions=("stop",)),
+    "hand-made": Topology(build=hand_made, reactions=("stop",), governed=False),
     "nested": Topology(build=nested),
 }

@@ -87,6 +87,8 @@ REACTS = {
     "TimedOut",
     "ServerFailed",
     "HttpFailed",
+    "ResultInvalid",
+    "StreamCut",
     "SqlFailed",
     "FileFailed",
     "CommandFailed",

@@ -50,11 +50,14 @@ TOLD = frozenset({
     "step Write", "step Take", "step Look", "step Counted", "step LookUp", "step Load", "step AskPerson",
     "step Execute", "step Probe", "CompiledPolicy.judge", "CompiledPolicy._evaluate", "Reading.validated",
     "judging.faults_of_form", "judging.provenance_of", "judging.limit_faults", "judging.recent", "judging.large",
-    "gate.counts_of", "gate.judged", "Activation.sources", "Activation.fixed", "Knowledge.kept", "Knowledge.level_in",
+    "gate.counts_of", "gate.judged", "Activation.sources", "Activation.fixed", "Knowledge.level_in",
     "Knowledge.sources", "Knowledge.text", "Positions.call", "MemoryLedger.append", "MemoryLedger.counted",
     "MemoryLedger.exact", "MemoryShared.look",
 })  # fmt: skip
-"""Where a value of the wrong type is one that the gate must notice: what others tell it, and what decides."""
+"""Where a value of the wrong type is one that the gate must notice: what others tell it, and what decides.
+
+Not `Knowledge.kept`: by what it says a call is known again at all.
+"""
 _INSIDE: ContextVar[bool] = ContextVar("edgewright_test_inside", default=False)
 # The gate's drivers are the way in, not places on it.
 _LEFT_OUT = {"drive.drive", "drive.drive_blocking", "drive.gate", "drive.stepped"}

@@ -8,9 +8,9 @@ import pytest
 from edgewright import tool
 from edgewright.ledger.records import (
     AgentFailed,
+    CallJudged,
     EffectDone,
     EffectFailed,
-    EffectIntended,
     EffectRefused,
     Record,
     ReplyKept,
@@ -42,7 +42,14 @@ def again(*records: Record) -> list[str]:
 
 
 ENDED = RunEnded(status="failed")
-MEANT = EffectIntended(effect="worker.2#c1", tool="pay", arguments="a", idempotency="key")
+
+
+def judged(at: str) -> CallJudged:
+    said = {"verdict": "allow", "rules": [], "reasons": [], "policy_digest": ""}
+    return CallJudged(at=at, agent="worker", tool="pay", tool_digest="", arguments="a", **said)  # type: ignore[arg-type]
+
+
+CALLED = judged("worker.2#c1")
 ASKED = ReplyKept(at="worker.2/model.3#r0", agent="worker", reply="r", calls=[])
 
 
@@ -52,14 +59,18 @@ def test_what_a_failed_turn_ended_with_is_tried_again(fault: Record, end: Record
     assert again(fault, end) == [AT]
 
 
-@pytest.mark.parametrize("follows", [MEANT, ASKED])
+@pytest.mark.parametrize("follows", [CALLED, ASKED])
 def test_what_something_followed_in_its_turn_stays_as_it_was(follows: Record) -> None:
     assert again(read_failed(), follows, ENDED) == []
 
 
 def test_what_follows_in_another_turn_changes_nothing() -> None:
-    meant = EffectIntended(effect=OTHER, tool="pay", arguments="a", idempotency="key")
-    assert again(read_failed(), meant, ENDED) == [AT]
+    assert again(read_failed(), judged(OTHER), ENDED) == [AT]
+
+
+def test_a_call_that_was_made_side_by_side_with_the_one_that_failed_is_not_what_followed() -> None:
+    assert again(judged("worker.2#c1"), read_failed(), ENDED) == [AT]
+    assert again(judged("worker.2#c1"), read_failed(), judged("worker.2#c1"), ENDED) == [AT]
 
 
 def test_a_completed_run_tries_nothing_again() -> None:

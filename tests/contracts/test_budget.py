@@ -162,7 +162,7 @@ def test_a_count_is_an_int(unit: str, wrong: Any) -> None:
 @pytest.mark.parametrize("unit", [u for u in UNITS if u != "usd"])
 def test_a_count_is_not_negative(unit: str) -> None:
     with pytest.raises(ValueError, match=unit):
-        Budget(**{unit: -1})
+        Budget(**{unit: -1})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("wrong", [-0.1, math.nan, -math.inf])

@@ -475,7 +475,7 @@ def test_every_fault_of_a_definition_is_named_at_once() -> None:
 @pytest.mark.parametrize("argument", ["carried", "never", "policy_fields"])
 def test_a_string_is_not_a_list_of_names(argument: str) -> None:
     with pytest.raises(ContractInvalid, match="not a list of strings"):
-        Contract(Brief, version=1, **{argument: "qz"})
+        Contract(Brief, version=1, **{argument: "qz"})  # type: ignore[arg-type]
 
 
 def test_a_field_with_an_alias_is_a_fault() -> None:

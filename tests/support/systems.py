@@ -23,6 +23,7 @@ from edgewright import (
     Turn,
 )
 from edgewright.contracts.errors import LedgerUnavailable
+from edgewright.ledger.accounts import Account
 from edgewright.ledger.checkpoints import safe_serializer
 from edgewright.ledger.entry import Draft, Entry
 from edgewright.ledger.memory import MemoryLedger
@@ -174,6 +175,14 @@ class FailingLedger:
 
     def __init__(self, *kinds: type[Any]) -> None:
         self._inner, self.kinds = MemoryLedger(), kinds
+
+    def account(self, key: str, since: float) -> Account:
+        """As the ledger's."""
+        return self._inner.account(key, since)
+
+    def counted_keys(self, prefix: str) -> list[str]:
+        """As the ledger's."""
+        return self._inner.counted_keys(prefix)
 
     def counted(self, key: str, since: float) -> int:
         """As the ledger's."""

@@ -142,7 +142,8 @@ def _judged(
     """
     arguments, faults = call.reading.validated(given)
     if faults:
-        _refuse_loop(call, given)
+        with suppress(TypeError):  # what is no JSON has no content to be known by; it is denied in any case
+            _refuse_loop(call, given)
         raise (yield from _refused(call, dict(given), denied("arguments.schema", *faults)))
     _refuse_loop(call, arguments)
     found = yield from judged(call, arguments, frozenset())
@@ -179,9 +180,8 @@ def _judged(
 def _refuse_loop(call: Call, arguments: Mapping[str, Any]) -> None:
     """Raise LoopFound where this call would be one more of the same."""
     run = call.activation.run
-    with suppress(TypeError):  # what is no JSON has no content to be known by
-        ref = run.knows.kept(dict(arguments)).ref
-        run.trail.refuse_call(call.activation.agent, call.spec.name, ref, at=call.at)
+    ref = run.knows.kept(dict(arguments)).ref
+    run.trail.refuse_call(call.activation.agent, call.spec.name, ref, at=call.at)
 
 
 def _refused(call: Call, arguments: Mapping[str, Any], found: Judgement) -> Generator[Step, Any, CallDenied]:

@@ -20,7 +20,7 @@ def _rules(turn: Turn) -> Say:
     return Say("one")
 
 
-MODEL = OfflineModel("counted", _rules)
+MODEL = OfflineModel("counted_inside", _rules)
 
 
 @pytest.fixture(autouse=True)

@@ -37,13 +37,14 @@ from edgewright.tools import (
 from edgewright.tools.knowing import Knowledge
 from edgewright.tools.position import Positions
 from edgewright.tools.run import Activation, Run
+from edgewright.tools.spending import Spending
 from langgraph.errors import GraphBubbleUp
 
 MODULES: tuple[Any, ...] = (
     gate, judging, asking, limits, records, provenance, effects, signing, drive,
 )  # fmt: skip
 CLASSES: tuple[Any, ...] = (
-    function.Reading, Knowledge, Positions, Run, Activation, CompiledPolicy, MemoryLedger, MemoryShared,
+    function.Reading, Knowledge, Positions, Run, Activation, CompiledPolicy, MemoryLedger, MemoryShared, Spending,
 )  # fmt: skip
 STEPS = tuple(kind.__name__ for kind in steps.Step.__args__)
 TOLD = frozenset({

@@ -32,7 +32,7 @@ from ..contracts.budget import Amounts
 from ..contracts.errors import BudgetExceeded, CostUnknown, LimitReached, ModelOutsideRun
 from ..ledger.entry import Draft
 from ..ledger.records import ModelFailed, ModelRefused, ModelReserved, ModelSettled
-from ..tools.position import NS
+from ..tools.position import GOVERNED, NS
 from ..tools.reserving import (
     Reservation,
     counts_of,
@@ -51,7 +51,6 @@ from .bounds import text_bound
 from .prices import Pricing
 from .reckoning import bound_of_chat, bounded, call_ids, is_unbilled, model_name, used_by
 
-_SYSTEM = "edgewright_system"  # the metadata by which a system's graph says whose it is
 _UNGOVERNED: ContextVar[bool] = ContextVar("edgewright_ungoverned", default=False)
 # Whether the chain around this began in a bare thread: what it calls carries a LangChain call, but still no run.
 _BEGAN_BARE: ContextVar[bool] = ContextVar("edgewright_began_bare", default=False)
@@ -345,7 +344,7 @@ def _is_bare() -> bool:
 
 def _refuse_strays(model: str, metadata: Mapping[str, Any]) -> None:
     """Refuse what may well be a run's, and cannot be counted in its budget. Raises ModelOutsideRun."""
-    told = _SYSTEM in metadata  # by a configuration of the run's that was handed over without its context
+    told = GOVERNED in metadata  # by a configuration of the run's that was handed over without its context
     if (told or _BEGAN_BARE.get() or _is_bare()) and in_flight() and not _UNGOVERNED.get():
         raise ModelOutsideRun(model=model, thread=threading.current_thread().name)
 

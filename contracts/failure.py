@@ -184,7 +184,7 @@ def reacts(error: BaseException, *, agent: str) -> bool:
     agents, a verdict of policy or of a person, a gate that was gone round, a wrong definition. And it is not once
     something that led to it could not be recorded, for nothing goes on unrecorded.
     """
-    if not isinstance(error, Exception) or any(isinstance(each, LedgerError) for each in _chain(error)):
+    if not isinstance(error, Exception) or any(isinstance(each, LedgerError) for each in chain_of(error)):
         return False
     # Code that words it anew does not make it another matter.
     cause = None if isinstance(error, EdgewrightError) else error.__cause__
@@ -199,7 +199,7 @@ def reacts(error: BaseException, *, agent: str) -> bool:
     return not isinstance(error, _OF_THE_RUN)
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain_of(error: BaseException) -> Iterator[BaseException]:
     """An error, what led to it, and what is grouped in any of them."""
     seen, todo = set[int](), [error]
     while todo:

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-MarkKind = Literal["degraded", "fallback", "cached", "gap", "partial"]
+MarkKind = Literal["degraded", "fallback", "cached", "gap"]
 """A cheaper model answered, for want of budget, or what was declared for the case; another model or another agent did,
-because the first one failed; an earlier reply was given again; an agent's part is missing; the whole is not all that
-was asked for."""
+because the first one failed; an earlier reply was given again; an agent's part is missing."""
 MARKS: tuple[MarkKind, ...] = get_args(MarkKind)
 
 
@@ -47,4 +46,4 @@ def joined(*found: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 def partial(marks: Iterable[Mark]) -> tuple[Mark, ...]:
     """The marks which say that something is missing."""
-    return tuple(mark for mark in marks if mark.kind in ("gap", "partial"))
+    return tuple(mark for mark in marks if mark.kind == "gap")

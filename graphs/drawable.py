@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from ..contracts.bounds_text import bounds_text
@@ -12,15 +13,15 @@ if TYPE_CHECKING:
     from .standing import Standing
 
 
-class Drawable:
+class Drawable(ABC):
     """A system, as far as it is drawn."""
 
     standing: Standing
 
     @property
+    @abstractmethod
     def graph(self) -> GovernedGraph:
         """The compiled graph."""
-        raise NotImplementedError
 
     @property
     def bounds(self) -> tuple[str, ...]:

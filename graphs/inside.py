@@ -17,8 +17,8 @@ from langgraph.pregel._messages import StreamMessagesHandler  # what collects; n
 from langgraph.pregel._tools import StreamToolCallHandler
 from langgraph.pregel.protocol import StreamChunk, StreamProtocol
 
-GOVERNED = "edgewright_system"
-"""In the metadata of everything that runs inside a governed graph."""
+from ..tools.position import GOVERNED
+
 _NESTED, _STREAM, _RUNTIME = "__pregel_task_id", "__pregel_stream", "__pregel_runtime"
 _PLACES = ("thread_id", "checkpoint_ns", "checkpoint_id", "checkpoint_map")
 _STARTS = ("on_chain_start", "on_chat_model_start", "on_tool_start")

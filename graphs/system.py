@@ -33,6 +33,7 @@ from ..ledger.holds import Hold
 from ..ledger.store import Ledger
 from ..ledger.transcript import transcript
 from ..tools import signing
+from ..tools.position import GOVERNED
 from .answering import Taking, answering, refuse_other_tenants, seconds_or_faults
 from .blocking import blocking
 from .definition import UNRECORDED, build, define, reloaded
@@ -172,7 +173,7 @@ class System(Drawable, Undoable):
         attributes = {k: v for k, v in vars(plain).items() if k != "__orig_class__"}
         graph = GovernedGraph(governing=governing, **attributes)
         versions = {n: f"{s.id} {s.digest[:12]}" for n, s in self.specs.items()}
-        notes = {"edgewright_system": f"{self.standing.id} {self.digest[:12]}", "edgewright_agents": versions}
+        notes = {GOVERNED: f"{self.standing.id} {self.digest[:12]}", "edgewright_agents": versions}
         # Behind our own bounds, which say what was going round: LangGraph's counts steps of the graph.
         steps = self.budget.steps if self.budget.steps is not None else _NO_END
         return graph.with_config({"metadata": notes, "recursion_limit": steps + 10})

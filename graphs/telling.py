@@ -7,10 +7,11 @@ it says stay; where its words cannot be changed, they are hidden whole. Tracebac
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..contracts.errors import EdgewrightError, TooMuchToHide
+from ..contracts.failure import chain_of
 from ..contracts.redaction import Redactor
 
 _OF_OS = ("strerror", "filename", "filename2")  # what an OSError says, beside its arguments
@@ -25,26 +26,13 @@ def told(error: Exception, redactors: Sequence[Redactor]) -> Exception:
     """
     if isinstance(error, TooMuchToHide):  # then every word would be hidden, and this one quotes nothing
         return error
-    if not any(_quotes(each, redactors) for each in _chain(error)):
+    if not any(_quotes(each, redactors) for each in chain_of(error)):
         return error
     shown = _without(error, redactors)
     if shown is None:
         shown = EdgewrightError(detail=f"{type(error).__name__}: what it said is hidden; the ledger tells the rest")
     shown.__cause__, shown.__context__, shown.__suppress_context__ = None, None, True
     return shown.with_traceback(error.__traceback__)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error, what led to it, and what is grouped in any of them."""
-    seen, todo = set[int](), [error]
-    while todo:
-        each = todo.pop()
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        yield each
-        todo += [e for e in (each.__cause__, each.__context__) if e is not None]
-        todo += getattr(each, "exceptions", ()) if isinstance(each, BaseExceptionGroup) else ()
 
 
 def _clean(value: Any, redactors: Sequence[Redactor]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from ..tools.compensation import Compensation
@@ -15,16 +16,16 @@ if TYPE_CHECKING:
     from .runs import Runs
 
 
-class Undoable:
+class Undoable(ABC):
     """A system, as far as its runs are undone."""
 
     definition: Definition
     home: Home
     _runs: Runs
 
+    @abstractmethod
     def hold(self, thread: str, *, nested: bool = False) -> Hold:
         """Hold a thread; see `System.hold`."""
-        raise NotImplementedError
 
     async def acompensate(self, run: str, *, by: str, again: bool = False, keep_going: bool = False) -> Compensation:
         """Undo what a run that has ended did, the last effect first, by the `compensate` of its tools.

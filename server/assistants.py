@@ -10,6 +10,7 @@ from ..contracts.edge import END
 from ..contracts.errors import NotFound
 from ..graphs.state import REQUEST, RESPONSE, RUN
 from ..graphs.system import System
+from ..tools.position import GOVERNED
 from .project import Served
 
 _GRAPHS = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")  # as `langgraph dev`: ids stay the same between the two
@@ -31,7 +32,7 @@ def named(served: Mapping[str, Served], name: str) -> Served:
 def assistant(served: Served, since: str) -> dict[str, Any]:
     """An assistant as the SDK reads it. `since` is when the server started."""
     system = served.system
-    notes = {"edgewright_system": f"{system.standing.id} {system.digest[:12]}"} if system else {}
+    notes = {GOVERNED: f"{system.standing.id} {system.digest[:12]}"} if system else {}
     return {
         "assistant_id": assistant_id(served.name),
         "graph_id": served.name,

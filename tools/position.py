@@ -16,6 +16,8 @@ from typing import Any
 from uuid import UUID
 
 NS = "langgraph_checkpoint_ns"
+GOVERNED = "edgewright_system"
+"""In the metadata of everything that runs inside a governed graph: whose it is."""
 
 
 Before = Callable[[str, Container[str]], Sequence[str]]

@@ -91,11 +91,12 @@ def counts_of(made: Reservation, *, open_: bool = True) -> tuple[Count, ...]:
 def elsewhere(made: Reservation, *, open_: bool = True) -> tuple[tuple[Run, Draft], ...]:
     """What a reservation counts for runs around its own that keep their counts in another place, with the records."""
     found = []
+    # What is used at once was told before (`_tell`): this record only counts it.
+    amounts = made.amounts if open_ else Amounts()
     for store, group in _stores(made.activation).items():
         if store != _store(made.activation.run) and (counts := _merged(made, group, open_=open_)):
-            found.append(
-                (group[0].run, Draft(record=_charged(group[0], made, made.amounts, settled=False), counts=counts))
-            )
+            record = _charged(group[0], made, amounts, settled=not open_)
+            found.append((group[0].run, Draft(record=record, counts=counts)))
     return tuple(found)
 
 

@@ -124,7 +124,11 @@ class Spending:
     Attributes:
         budget: of the run.
         name: of its system, for whoever is inside of it.
-        worked: seconds of work before this process took the run up.
+        worked: seconds of work before this process took the run up; `charged`, those that shared budgets know of.
+        stepped: the nodes that were entered.
+        used: how much of shared budgets was used when somebody looked last, as a share needs it.
+        gone: why this account reserves nothing more; empty while it is the run's.
+        limits: of the agents, by name, as the system declares them.
     """
 
     budget: Budget

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -25,7 +26,7 @@ BOUND = 10.0
 _WAITING = 1024
 
 
-class Loopback:
+class Loopback(ABC):
     """A server with faults on command. Subclasses say what an answer is.
 
     It listens once it is entered. Counts are of requests that reached it whole, whatever became of them.
@@ -55,11 +56,11 @@ class Loopback:
         """The model that a request is for, for faults that are one model's."""
         return ""
 
+    @abstractmethod
     async def answer(self, request: Request, way: Answering, fault: Fault | None) -> None:
         """Answer a request; cancelled when its client leaves. After `held` and `slow` it is answered as usual."""
-        raise NotImplementedError
 
-    def struck(self, request: Request, fault: Fault | None) -> None:
+    def struck(self, request: Request, fault: Fault | None) -> None:  # noqa: B027 - few servers want to know
         """Told of each request before anything goes wrong with it."""
 
     # -- life --------------------------------------------------------------------------------------------------------

@@ -35,12 +35,12 @@ def test_joining_keeps_each_mark_once_and_loses_none(one: list[Mark], other: lis
 
 @given(st.lists(MARK))
 def test_a_gap_and_what_is_partial_are_missing_and_nothing_else_is(marks: list[Mark]) -> None:
-    assert [m.kind for m in partial(marks)] == [m.kind for m in marks if m.kind in ("gap", "partial")]
+    assert [m.kind for m in partial(marks)] == [m.kind for m in marks if m.kind == "gap"]
 
 
 def test_a_kind_that_is_none_is_refused() -> None:
     wrong: Any = "better"
-    with pytest.raises(ValueError, match="known: degraded, fallback, cached, gap, partial"):
+    with pytest.raises(ValueError, match="known: degraded, fallback, cached, gap"):
         Mark(wrong, "a", "x")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edgewright import Budget, OfflineModel, Say, System, Turn
+from edgewright import Budget, OfflineModel, Say, System, Turn, tool
 from edgewright.contracts.errors import BudgetExceeded
 from edgewright.ledger.records import RunEnded
 from support.systems import inside, of_kind, with_code
@@ -102,5 +102,30 @@ async def test_an_inner_budget_that_refuses_gives_back_what_the_outer_had_reserv
     assert ran.error.scope == "system"
     assert (len(reached), found.spent, found.open) == (1, 1, 0)
     assert of_kind(ran.system, ran.result.run, RunEnded)
+    inner.close()
+    ran.system.close()
+
+
+@tool(effect="write", idempotency="key")
+def credit(cents: int) -> str:
+    """Credit the customer."""
+    return "credited"
+
+
+async def test_a_call_inside_is_spent_once_by_the_outer_run_also_after_a_restart(tmp_path: Path) -> None:
+    async def pay(_: dict[str, Any]) -> dict[str, str]:
+        return {"text": await credit.ainvoke({"cents": 1})}
+
+    inner = with_code(pay, credit, name="inner", home=tmp_path / "inner")
+
+    async def work() -> None:
+        await inner.arun({"text": "x"})
+
+    ran = await inside(work, budget=Budget(of="tenant", tool_calls=9), home=tmp_path / "outer")
+    assert ran.error is None
+    assert ran.of(RunEnded)[0].spent["tool_calls"] == 1
+    assert ran.system.ledger.counted("budget/tenant/all/local/tool_calls", 0.0) == 1
+    again = await ran.system._runs.attach(ran.result.run)
+    assert again.spent.tool_calls == 1
     inner.close()
     ran.system.close()

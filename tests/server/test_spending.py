@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -21,10 +19,10 @@ from edgewright.graphs.budgets import BudgetState, budgets_of
 from edgewright.ledger.counts import Count, Settle
 from edgewright.ledger.entry import Draft
 from edgewright.ledger.records import HandoffAsked
-from edgewright.server import cli
 from edgewright.server.spending import breakers, fetched, table_of
 from edgewright.tools.containment import BREAKERS, BULKHEADS
 from rich.console import Console
+from support.command_line import Run, hotel
 from support.ledgers import WAIT
 from support.systems import ANSWER, PERMIT_ALL, QUESTION
 
@@ -140,27 +138,11 @@ graph = System(
     home=HOME,
 )
 """
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.setenv("EDGEWRIGHT_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "langgraph.json").write_text(json.dumps({"graphs": {"hotel": "./hotel.py:graph"}}))
-    (tmp_path / "hotel.py").write_text(MODULE.replace("HOME", repr(str(tmp_path / "home"))))
-
-    def invoke(*arguments: str) -> tuple[int, str, str]:
-        sys.modules.pop("edgewright_project_hotel", None)
-        monkeypatch.setattr("sys.argv", ["edgewright", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        shown = capsys.readouterr()
-        return int(ended.value.code or 0), shown.out, shown.err
-
-    return invoke
+    return hotel(MODULE, tmp_path, monkeypatch, capsys, columns=80)
 
 
 def test_the_command_tells_limits_and_when_they_turn_over(run: Run) -> None:

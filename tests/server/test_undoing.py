@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +10,7 @@ import pytest
 from edgewright.graphs.home import FILE, Home
 from edgewright.ledger.journal import effects_of
 from edgewright.ledger.store import Ledger
-from edgewright.server import cli
-
-Run = Callable[..., tuple[int, str, str]]
+from support.command_line import Run, hotel
 
 MODULE = """
 from pathlib import Path
@@ -63,23 +60,7 @@ graph = System(
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.setenv("EDGEWRIGHT_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "langgraph.json").write_text(json.dumps({"graphs": {"hotel": "./hotel.py:graph"}}))
-    (tmp_path / "hotel.py").write_text(MODULE.replace("HOME", repr(str(tmp_path / "home"))))
-
-    def invoke(*arguments: str) -> tuple[int, str, str]:
-        sys.modules.pop("edgewright_project_hotel", None)
-        monkeypatch.setattr("sys.argv", ["edgewright", *arguments])
-        capsys.readouterr()
-        with pytest.raises((SystemExit, ValueError)) as ended:
-            cli.main()
-        shown = capsys.readouterr()
-        code = ended.value.code if isinstance(ended.value, SystemExit) else 3
-        return (code if isinstance(code, int) else 0), shown.out, shown.err
-
-    return invoke
+    return hotel(MODULE, tmp_path, monkeypatch, capsys, columns=200)
 
 
 def failed(run: Run, home: Path, text: str = "go") -> str:

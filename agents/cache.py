@@ -177,6 +177,8 @@ def _read(text: str) -> Cached | None:
         ids = {str(call["id"]): f"call_{uuid4().hex}" for call in body["tool_calls"]}
         message = AIMessage.model_validate(_renamed(body, ids))
         used = Amounts.from_json(entry["used"])
+        if not used.usd.is_finite() or used.beyond(Amounts()) != used:  # what was used is not negative
+            return None
         return Cached(message=message, used=used, priced=bool(entry["priced"]), run=str(entry["run"]))
     except (orjson.JSONDecodeError, ValidationError, KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
         return None

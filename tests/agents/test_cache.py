@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ import orjson
 import pytest
 from edgewright import Agent, Call, Contract, OfflineModel, Pipeline, Policy, Say, System, Turn, tool
 from edgewright.agents.agent import CompiledAgent
-from edgewright.agents.cache import Key, ResponseCache
+from edgewright.agents.cache import Key, ResponseCache, _read
 from edgewright.contracts.budget import Price
 from edgewright.contracts.errors import AgentInvalid
 from edgewright.contracts.review import Reviewer
@@ -303,3 +304,10 @@ def test_a_system_without_a_cache_is_told_so_when_it_is_built() -> None:
     model = OfflineModel("uncached", lambda turn: Say(""))
     with pytest.raises(AgentInvalid, match="has no cache"):
         Agent("worker", version=1, prompt="x", cache=True, model=model).compiled({}, None)
+
+
+@pytest.mark.parametrize("used", [{"usd": "-1000000"}, {"usd": "sNaN"}, {"usd": "Infinity"}, {"output_tokens": -5}])
+def test_an_entry_that_says_it_had_used_what_cannot_be_is_no_reply(used: dict[str, Any]) -> None:
+    entry = {"form": 1, "message": {"content": "yes", "tool_calls": []}, "priced": True, "run": "r"}
+    assert _read(json.dumps({**entry, "used": {"usd": "0.5", "output_tokens": 5}})) is not None
+    assert _read(json.dumps({**entry, "used": used})) is None

@@ -21,10 +21,11 @@ from .contracts.policy import Policy
 from .contracts.review import ReviewAnswer, Reviewer, ReviewRequest
 from .contracts.shared import Key
 from .contracts.tool import Limit, SharedRecord
+from .graphs.pipeline import Pipeline
 from .graphs.plain_edge import contract_edge
 from .graphs.store import VersionedStore
+from .graphs.supervisor import Supervisor
 from .graphs.system import RunResult, System, system_of
-from .graphs.topology import Pipeline, Supervisor
 from .tools.containment import alive
 from .tools.foreseen import fix_tools
 from .tools.policies import load_policy, starter

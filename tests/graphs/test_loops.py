@@ -28,7 +28,7 @@ from edgewright import (
 )
 from edgewright.contracts.errors import BudgetExceeded, LoopFound
 from edgewright.contracts.loops import Loops
-from edgewright.graphs.topology import gathered
+from edgewright.graphs.gathering import gathered
 from edgewright.ledger.records import AgentStarted, ContractPassed, HandoffAsked, ModelSettled, RunEnded
 from langgraph.graph import END, START, StateGraph
 from pydantic import BaseModel

@@ -7,7 +7,7 @@ FLOORS := contracts ledger tools agents graphs server
 PACKAGES := $(addprefix -p edgewright.,$(FLOORS) examples) -m edgewright
 
 .DEFAULT_GOAL := help
-.PHONY: help demo incident test lint types bench trial crash outage overspend faults serve clean
+.PHONY: help demo incident test lint types bench trial crash outage overspend faults systems serve clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ overspend: $(READY) ## ask for more calls than budgets cover, at once, and count
 
 faults: $(READY) ## the fault matrix: every topology under every fault with every declared reaction
 	@$(BIN)/python -m bench.faults
+
+systems: $(READY) ## run every example system on its own cases (offline models) and check each
+	@$(BIN)/edgewright systems
 
 serve: $(READY) ## serve the systems of langgraph.json over HTTP
 	@$(BIN)/edgewright serve

@@ -7,6 +7,7 @@ Each crossing is checked, metered and recorded before it has an effect.
 from .agents.agent import Agent, Handoff
 from .agents.model_gate import ungoverned
 from .agents.offline import Call, OfflineModel, Say, Turn
+from .agents.roles import aggregator, critic, critiqued, everyone, planner, routed, router, summariser
 from .agents.tiers import Tiers
 from .agents.trimming import Trim
 from .contracts.budget import Budget, Price
@@ -15,16 +16,23 @@ from .contracts.contract import Contract, Never
 from .contracts.edge import ALL, NO_HISTORY, Edge, FanOut, History, OnViolation, last, summary
 from .contracts.errors import EdgewrightError, ToolRefusal
 from .contracts.failure import Ask, FallBack, Skip, Stop
+from .contracts.join import Join, any_of, best_effort, first, quorum
 from .contracts.labels import Id, Label, Origin, Sensitive
 from .contracts.marks import Mark
 from .contracts.policy import Policy
 from .contracts.review import ReviewAnswer, Reviewer, ReviewRequest
 from .contracts.shared import Key
 from .contracts.tool import Limit, SharedRecord
+from .graphs.advice import advise
+from .graphs.as_node import as_node
 from .graphs.pipeline import Pipeline
 from .graphs.plain_edge import contract_edge
+from .graphs.planning import PlanningSupervisor
+from .graphs.roles import human_review
+from .graphs.solo import Solo
 from .graphs.store import VersionedStore
 from .graphs.supervisor import Supervisor
+from .graphs.swarm import Swarm
 from .graphs.system import RunResult, System, system_of
 from .tools.containment import alive
 from .tools.foreseen import fix_tools
@@ -49,6 +57,7 @@ __all__ = [
     "Handoff",
     "History",
     "Id",
+    "Join",
     "Key",
     "Label",
     "Limit",
@@ -58,6 +67,7 @@ __all__ = [
     "OnViolation",
     "Origin",
     "Pipeline",
+    "PlanningSupervisor",
     "Policy",
     "Price",
     "Retry",
@@ -69,8 +79,10 @@ __all__ = [
     "Sensitive",
     "SharedRecord",
     "Skip",
+    "Solo",
     "Stop",
     "Supervisor",
+    "Swarm",
     "System",
     "Tiers",
     "Timeouts",
@@ -79,12 +91,27 @@ __all__ = [
     "Trim",
     "Turn",
     "VersionedStore",
+    "advise",
+    "aggregator",
     "alive",
+    "any_of",
+    "as_node",
+    "best_effort",
     "contract_edge",
+    "critic",
+    "critiqued",
+    "everyone",
+    "first",
     "fix_tools",
+    "human_review",
     "last",
     "load_policy",
+    "planner",
+    "quorum",
+    "routed",
+    "router",
     "starter",
+    "summariser",
     "summary",
     "system_of",
     "tool",

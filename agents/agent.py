@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import orjson
@@ -34,6 +34,7 @@ from ..tools.sealed import SealedTool
 from .cache import ResponseCache
 from .call_rules import CallRules
 from .calling import Caller, request_of
+from .graph_turn import GraphTurn, LangGraph, graph_digest
 from .handoff import OURS, IntentTool, handoff_tools, write_tools
 from .middleware import Governance
 from .models import model_id, resolve_model
@@ -91,6 +92,10 @@ class Agent:
         prompt: the system prompt of a model-driven agent.
         function: instead of a prompt: takes the payload (a dict), returns the payload for the one target, or a
             `Handoff`; async or not. It may call the agent's tools; each such call is governed.
+        team: instead of a prompt: a topology of agents that takes the turn together, in the same run. It takes and
+            answers what its own topology does. Its limits are of all its agents together; none unless they are given.
+        graph: instead of a prompt: a LangGraph graph, compiled or not, or that of another `System`; see
+            `graph_turn.py` for what it is given and what is taken of its end.
         tools: governed tools, made by `@tool`.
         reads: keys of the system's shared state that it is shown: beside its payload, or, for a function with a
             second parameter, as a dict there.
@@ -119,9 +124,11 @@ class Agent:
         version: int,
         prompt: str = "",
         function: AgentFunction | None = None,
+        team: Any = None,
+        graph: LangGraph | None = None,
         tools: Sequence[SealedTool] = (),
         model: Models | None = None,
-        limits: Budget = DEFAULT_LIMITS,
+        limits: Budget | None = None,
         middleware: Sequence[AgentMiddleware[Any, Any, Any]] = (),
         reads: Sequence[str] = (),
         writes: Sequence[str] = (),
@@ -139,8 +146,11 @@ class Agent:
             faults.append("its name must be a lower case identifier, and not 'start', 'end' or 'review'")
         if version < 1:
             faults.append(f"version {version} is not a positive number")
-        if bool(prompt.strip()) == (function is not None):
-            faults.append("give it either a prompt or a function")
+        if bool(prompt.strip()) + sum(body is not None for body in (function, team, graph)) != 1:
+            faults.append("give it either a prompt or a function, or a team, or a graph")
+        driven = function is None and team is None and graph is None
+        if team is not None and (tools or model is not None or middleware):
+            faults.append("a team has no tools, model or middleware of its own; give them to its agents")
         given: Sequence[Any] = tools
         stray = [getattr(t, "name", repr(t)) for t in given if not isinstance(t, SealedTool)]
         faults += [f"tool {t!r} is not governed; declare it with @tool" for t in stray]
@@ -163,15 +173,16 @@ class Agent:
             trim=trim,
         )
         sealed = [t for t in given if isinstance(t, SealedTool)]
-        faults += self.calls.faults(
-            driven=function is None, tools=sealed, writes=bool(writes), middleware=bool(middleware)
-        )
+        faults += self.calls.faults(driven=driven, tools=sealed, writes=bool(writes), middleware=bool(middleware))
+        if limits is None:
+            limits = Budget() if team is not None else DEFAULT_LIMITS
         if limits.of != "run":
             faults.append(f"its limits are of a {limits.name}; give that to the System, an agent's own without `of`")
         if faults:
             raise AgentInvalid(name=name, faults=faults)
         self.name, self.version, self.prompt = name, version, prompt
-        self.function, self.model, self.limits = function, model, limits
+        self.function, self.team, self.graph = function, team, graph
+        self.model, self.limits = model, limits
         self.tools, self.middleware = tuple(tools), tuple(middleware)
         self.reads, self.writes = tuple(reads), tuple(writes)
 
@@ -182,13 +193,26 @@ class Agent:
             name=self.name,
             version=self.version,
             prompt=self.prompt,
-            model="function" if self.function else self._called(chosen) if chosen else "none",
+            model=self._kind or (self._called(chosen) if chosen else "none"),
             tools=tuple((t.name, t.spec.digest) for t in self.tools),
             limits=self.limits,
-            code=source_digest(self.function) if self.function else "",
+            code=self._code,
             reads=self.reads,
             writes=self.writes,
         )
+
+    @property
+    def _kind(self) -> str:
+        """What it is, where that is no model with a prompt."""
+        kinds = {"function": self.function, "team": self.team, "graph": self.graph}
+        return next((kind for kind, body in kinds.items() if body is not None), "")
+
+    @cached_property
+    def _code(self) -> str:
+        """Digest of what it does, where that is code. A team's agents and edges count by themselves."""
+        if self.graph is not None:
+            return graph_digest(self.graph)
+        return source_digest(self.function) if self.function else ""
 
     def _called(self, model: Models) -> str:
         """What its model is called in its spec; a digest of what it declares of its calls stands behind the names."""
@@ -211,6 +235,8 @@ class Agent:
             model: the system's, for an agent without one of its own.
             cache: the system's response cache.
         """
+        if self.graph is not None:
+            return CompiledAgent(self, tuple(targets), None, GraphTurn(self.name, self.graph, targets))
         if self.function is not None:
             return CompiledAgent(self, tuple(targets), None)
         tools: list[IntentTool] = [*handoff_tools(targets), *write_tools({n: (shared or {})[n] for n in self.writes})]
@@ -258,9 +284,13 @@ class CompiledAgent:
     """An agent with its targets fixed."""
 
     def __init__(
-        self, agent: Agent, targets: tuple[str, ...], graph: CompiledStateGraph[Any, Any, Any, Any] | None
+        self,
+        agent: Agent,
+        targets: tuple[str, ...],
+        graph: CompiledStateGraph[Any, Any, Any, Any] | None,
+        other: GraphTurn | None = None,
     ) -> None:
-        self.agent, self.targets, self._graph = agent, targets, graph
+        self.agent, self.targets, self._graph, self._other = agent, targets, graph, other
 
     @property
     def name(self) -> str:
@@ -291,6 +321,9 @@ class CompiledAgent:
         Raises:
             Whatever the function or the model raises.
         """
+        if self._other is not None:
+            payload = await self._other.answered(received, history)
+            return Turn(offers=(Offer(target=self.targets[0], payload=payload),))
         if self._graph is None:
             return await self._answered(received, shared or {})
         if talk:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from .budget import Budget
+from .edge import Bound, Edge
 from .loops import Loops
 
 _COUNTED = (
@@ -31,8 +32,13 @@ def budget_text(budget: Budget) -> str:
     return told if budget.then == "fail" else f"{told}; then {budget.then}"
 
 
-def bounds_text(budget: Budget, shared: Iterable[Budget] = (), loops: Loops | None = None) -> tuple[str, ...]:
-    """What bounds the runs of a system, a line each."""
+def bounds_text(
+    budget: Budget,
+    shared: Iterable[Budget] = (),
+    loops: Loops | None = None,
+    rounds: Iterable[tuple[Bound, Sequence[Edge]]] = (),
+) -> tuple[str, ...]:
+    """What bounds the runs of a system, a line each. `rounds` are the bounds on its edges, with those they are on."""
     lines = [f"a run: {budget_text(budget)}", *(f"a {b.name}: {budget_text(b)}" for b in shared)]
     if loops is not None:
         rules = [
@@ -40,6 +46,10 @@ def bounds_text(budget: Budget, shared: Iterable[Budget] = (), loops: Loops | No
             f"one cycle {loops.cycle} times" if loops.cycle is not None else "",
         ]
         lines.append(f"a loop: {', '.join(r for r in rules if r) or 'never found'}")
+    for bound, edges in rounds:
+        among = edges[0].name if len(edges) == 1 else f"{len(edges)} edges together"
+        times = "once" if bound.most == 1 else f"{bound.most} times"
+        lines.append(f"{bound.name}: {among}, at most {times}; then {bound.then}")
     return tuple(lines)
 
 

@@ -15,14 +15,19 @@ The hierarchy::
     │   ├── ReviewerInvalid      an identity that is none
     │   ├── LockInvalid          a lock that cannot be read
     │   ├── ContainmentInvalid   a timeout, retry, breaker or bulkhead that cannot be
+    │   ├── AnswersInvalid       answers that no advice can be given on
+    │   ├── ProjectExists        a new project would stand where something is; nothing was written
     │   └── ProjectInvalid       langgraph.json and what it names
     ├── GateError                a gate said no, while running
     │   ├── ContractViolation
     │   │   └── PartialRefused   a contract takes no partial input
     │   ├── TurnFailed           an agent's turn failed, and nobody let the run go on
     │   ├── NothingLeft          every branch of a fan-out failed and was skipped
+    │   ├── PlanFailed           steps of a plan failed, and it was planned anew as often as may be
+    │   ├── JoinUnmet            too few branches of a fan-out answered, or agreed
     │   ├── CallDenied
     │   ├── CallRejected         a person said no
+    │   │   └── ReviewRejected   to what an agent asks a person about, or nobody answered in time
     │   ├── ToolOutsideRun
     │   ├── BudgetExceeded
     │   │   ├── BudgetClosed     a call used more than its reservation
@@ -34,6 +39,8 @@ The hierarchy::
     │   ├── Overloaded           too many calls of it are under way; nothing was done
     │   ├── ModelOutsideRun
     │   ├── LoopFound            the same steps over and over; the next one was not taken
+    │   ├── ConditionFailed      the condition of a stage said neither yes nor no
+    │   ├── BoundReached         an edge was crossed as often as its bound allows; it was not crossed again
     │   ├── HandoffConflict
     │   ├── SummaryFailed        who sums a talk up for an edge gave no summary
     │   ├── SharedWriteInvalid
@@ -63,11 +70,13 @@ The hierarchy::
     ├── CommandFailed            a command may have begun, and nobody knows how it ended
     ├── MailFailed               a mail was handed over, and nobody knows whether it was taken
     ├── UndoRefused              a run's effects cannot be undone, or not now; nothing was done
+    ├── RestartRefused           a run cannot be begun again at a stage; nothing was begun
     ├── RetryRefused             a run that stopped cannot be gone on with, or not now; nothing was done
     ├── EffectConflict           a re-execution asked for something else under the same key
     ├── StoreInvalid             a store was asked for what it cannot do
     ├── ReviewInvalid            an answer that fits no open question
     │   ├── ReviewExpired        it came too late
+    │   ├── ReviewClosed         the run went on without it, and it was withdrawn
     │   └── ReviewerRefused      whoever gave it may not give it
     ├── LedgerError
     │   ├── LedgerUnavailable    a record could not be made durable
@@ -220,6 +229,18 @@ class ProjectInvalid(DefinitionError):
     what = "project"
 
 
+class AnswersInvalid(DefinitionError):
+    """Answers are missing, or are none, so that no topology can be advised."""
+
+    what = "answers for"
+
+
+class ProjectExists(DefinitionError):
+    """A new project would stand where something is already. Nothing was written."""
+
+    what = "new project"
+
+
 class GateError(EdgewrightError):
     """A gate said no."""
 
@@ -244,6 +265,18 @@ class PartialRefused(ContractViolation):
     """
 
 
+class MarksUnread(GateError):
+    """A system as a node of a graph made by hand answered with marks, and that graph has no key for them.
+
+    Facts: `system`, `marks` (each with its agent).
+    """
+
+    template = "system {system!r} answers with marks that the graph around has no key for: {marks}; give it marks="
+
+    def __init__(self, *, system: str, marks: Sequence[str]) -> None:
+        super().__init__(system=system, marks=list(marks))
+
+
 class TurnFailed(GateError):
     """An agent's turn failed, a person was asked, and said no, or nothing in time.
 
@@ -263,6 +296,39 @@ class NothingLeft(GateError):
 
     def __init__(self, *, agent: str, faults: Sequence[str]) -> None:
         super().__init__(agent=agent, faults=tuple(faults))
+
+
+class JoinUnmet(GateError):
+    """The join policy of a fan-out cannot be met. Nothing was handed on.
+
+    Facts: `agent` (its source), `policy`, `why`, `faults` (how each branch stood; one letter for those that agree).
+    """
+
+    template = (
+        "the join of what agent {agent!r} handed out needs {policy}, and that is not met: {why}. Branches: {faults}. "
+        "Ask for less, give them longer, or declare otherwise='review' or 'pass'"
+    )
+
+    def __init__(self, *, agent: str, policy: str, why: str, faults: Sequence[str]) -> None:
+        super().__init__(agent=agent, policy=policy, why=why, faults=tuple(faults))
+
+
+class PlanFailed(GateError):
+    """Steps of a plan failed, and the planner has had all of its further tries, or a person would not go on without.
+
+    Facts: `agent` (who planned), `replans` (how often it planned anew), `plan` (its steps, with what each comes after),
+    `done` (steps that have an answer), `failed` (steps that have none, and why), `why` (why it was not gone on with).
+    """
+
+    template = (
+        "the plan of {agent!r} failed: {failed}. It was made anew {replans} times, and {why}. Planned: {plan}. Done: "
+        "{done}. Mend what failed, give it more replans=, or declare otherwise='review' or 'pass'"
+    )
+
+    def __init__(
+        self, *, agent: str, replans: int, plan: Sequence[str], done: Sequence[str], failed: Sequence[str], why: str
+    ) -> None:
+        super().__init__(agent=agent, replans=replans, plan=plan, done=done, failed=failed, why=why)
 
 
 class SummaryFailed(GateError):
@@ -292,6 +358,22 @@ class CallRejected(GateError):
 
     def __init__(self, *, tool: str, agent: str, reason: str) -> None:
         super().__init__(tool=tool, agent=agent, reason=reason)
+
+
+class ReviewRejected(CallRejected):
+    """A person said no to what an agent made by `human_review` asked about, or nobody said anything in time.
+
+    Facts: `agent`, `reason`. Its `tool` is empty, for it is about no call.
+    """
+
+    tool = ""
+    template = (
+        "agent {agent!r} may not hand on what it was handed, a person says so: {reason}; begin another run, or declare "
+        "who mends it: human_review(reject=...)"
+    )
+
+    def __init__(self, *, agent: str, reason: str) -> None:
+        GateError.__init__(self, agent=agent, reason=reason)
 
 
 class ToolOutsideRun(GateError):
@@ -473,6 +555,39 @@ def _round(steps: Sequence[str]) -> str:
     ends = [step.split("→") for step in steps]
     follows = all(len(e) == 2 for e in ends) and all(a[1] == b[0] for a, b in pairwise(ends))
     return " → ".join([ends[0][0], *(e[1] for e in ends)] if follows else steps)
+
+
+class ConditionFailed(GateError):
+    """The condition of a stage raised, or gave something else than True or False. Facts: `stage`, `when`, `why`."""
+
+    template = (
+        "the condition {when!r} of stage {stage!r} {why}, so nobody knows whether it is to be skipped; it takes a pure "
+        "function of what the stage is handed that gives True or False"
+    )
+
+    def __init__(self, *, stage: str, when: str, why: str) -> None:
+        super().__init__(stage=stage, when=when, why=why)
+
+
+class BoundReached(GateError):
+    """An edge was crossed as often in this run as its bound allows. It was not crossed again.
+
+    Facts: `bound` (its name), `edge` (the one that was not crossed), `most`, `rounds` (the edges that were crossed, in
+    order, those that share the bound included), `why` (what became of the further round, where somebody was asked).
+    """
+
+    def __init__(self, *, bound: str, edge: str, most: int, rounds: Sequence[str], why: str = "") -> None:
+        self.bound, self.edge, self.most, self.rounds, self.why = bound, edge, most, tuple(rounds), why
+        told = ", ".join(f"{n}. {step}" for n, step in enumerate(self.rounds, 1))
+        detail = (
+            f"bound {bound!r} allows {most} in a run, and {edge} would be one more after {told}"
+            f"{f'; {why}' if why else ''}; have the agents finish sooner, or raise Bound(most=...)"
+        )
+        super().__init__(bound=bound, edge=edge, most=most, rounds=self.rounds, why=why, detail=detail)
+
+    @classmethod
+    def _from_facts(cls, facts: dict[str, Any]) -> Self:
+        return cls(**{name: value for name, value in facts.items() if name != "detail"})
 
 
 class HandoffConflict(GateError):
@@ -781,6 +896,15 @@ class UndoRefused(EdgewrightError):
         super().__init__(run=run, fault=fault)
 
 
+class RestartRefused(EdgewrightError):
+    """A run cannot be begun again at a stage, or not now. Nothing was begun. Facts: `run`, `stage`, `fault`."""
+
+    template = "run {run} is not begun again at {stage!r}: {fault}"
+
+    def __init__(self, *, run: str, stage: str, fault: str) -> None:
+        super().__init__(run=run, stage=stage, fault=fault)
+
+
 class RetryRefused(EdgewrightError):
     """A run that stopped cannot be gone on with (or dropped), or not now. Nothing was done. Facts: `run`, `fault`."""
 
@@ -857,6 +981,15 @@ class ReviewExpired(ReviewInvalid):
 
     def __init__(self, *, review: str, expired: str) -> None:
         EdgewrightError.__init__(self, review=review, expired=expired)
+
+
+class ReviewClosed(ReviewInvalid):
+    """An answer to a question that nobody waits for any more: it was withdrawn. Facts: `review`, `reason`."""
+
+    template = "review {review!r} was withdrawn, and takes no answer: {reason}; there is nothing left to answer"
+
+    def __init__(self, *, review: str, reason: str) -> None:
+        EdgewrightError.__init__(self, review=review, reason=reason)
 
 
 class ReviewerRefused(ReviewInvalid):

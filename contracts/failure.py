@@ -215,6 +215,8 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
 # -- what may be said of a failure ------------------------------------------------------------------------------------
 
 FailureKind = Literal["budget", "contract", "timeout", "unavailable", "tool", "error"]
+GapKind = Literal[FailureKind, "late", "parked"]
+"""Why a branch gave nothing: its failure; or its join was decided while it was at work, or waited for a person."""
 _KINDS: tuple[tuple[FailureKind, tuple[type[Exception], ...]], ...] = (
     ("budget", (BudgetExceeded, CostUnknown)),
     ("contract", (ContractViolation, HandoffConflict, SharedWriteInvalid)),

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-MarkKind = Literal["degraded", "fallback", "cached", "gap"]
+MarkKind = Literal["degraded", "fallback", "cached", "gap", "unmet"]
 """A cheaper model answered, for want of budget, or what was declared for the case; another model or another agent did,
-because the first one failed; an earlier reply was given again; an agent's part is missing."""
+because the first one failed; an earlier reply was given again; an agent's part is missing; what an agent handed out was
+handed on although its join policy was not met."""
 MARKS: tuple[MarkKind, ...] = get_args(MarkKind)
 
 

@@ -89,6 +89,29 @@ def node_of(node: "DrawnNode", at: Point, size: Point, *, sideways: bool) -> Gro
     return Group(marks=tuple(marks), hint=hint)
 
 
+_PAD, _HEAD = 16.0, 42.0
+"""Around what is inside of a team: the room on all sides, and that for the name above."""
+
+
+def framed(node: "DrawnNode", inside: Point) -> tuple[Point, float]:
+    """Return how wide and high a team is around its inside, and how far from its middle an edge may touch it."""
+    wide = max(inside[0] + 2 * _PAD, _size(node)[0])
+    return (wide, inside[1] + _HEAD + _PAD), wide / 2 - 30
+
+
+def frame_of(node: "DrawnNode", at: Point, size: Point) -> tuple[Group, Point]:
+    """Draw the frame of a team, and return the corner where its inside begins."""
+    (wide, high), left, top = size, at[0] - size[0] / 2, at[1] - size[1] / 2
+    names, detail = lines_of(node)
+    marks: list[Shape | Words] = [
+        Shape(paths=(rounded((left, top), wide, high, 12),), fill="page", stroke="agent-edge"),
+        Words(at=(left + _PAD, top + 20), text=" ".join(names), size=NAME, centred=False),
+    ]
+    marks += [Words(at=(left + _PAD, top + 34), text=t, size=DETAIL, ink="muted", centred=False) for t in detail]
+    hint = " — ".join(part for part in (cleaned(node.label), cleaned(node.detail)) if part)
+    return Group(marks=tuple(marks), hint=hint), (left + _PAD, top + _HEAD)
+
+
 def _person(at: Point, ink: str) -> list[Shape | Words]:
     x, y = at
     body: Path = (

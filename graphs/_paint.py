@@ -6,7 +6,7 @@ each text's length, so that a page with none of them still keeps the words insid
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import pairwise
 from xml.sax.saxutils import escape
@@ -78,6 +78,21 @@ class Picture:
     title: str
     described: str
     groups: tuple[Group, ...]
+
+
+def moved(group: Group, by: Point) -> Group:
+    """The same marks, somewhere else."""
+
+    def to(point: Point) -> Point:
+        return (point[0] + by[0], point[1] + by[1])
+
+    marks = tuple(
+        replace(mark, at=to(mark.at))
+        if isinstance(mark, Words)
+        else replace(mark, paths=tuple(tuple(tuple(map(to, piece)) for piece in path) for path in mark.paths))
+        for mark in group.marks
+    )
+    return replace(group, marks=marks)
 
 
 def svg_of(picture: Picture) -> str:

@@ -1,12 +1,12 @@
 """From a drawing to a picture: the shape of each kind, the arrows, the title and the legend."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ._layout import Box, reached
-from ._nodes import SMALL, hexagon, node_of, polygon, rounded, sizes_of, ticket
-from ._paint import Group, Picture, Shape, Words
+from ._nodes import SMALL, frame_of, framed, hexagon, node_of, polygon, rounded, sizes_of, ticket
+from ._paint import Group, Picture, Shape, Words, moved
 from ._plan import Link, Path, Plan, Point, Wire
 from ._routes import plan
 from ._text import cleaned, fitted, measured
@@ -21,24 +21,21 @@ _LEGEND = {
     "contract": "contract: checks what crosses",
     "review": "review by a person",
     "plain": "step",
+    "team": "team, with what is inside",
+    "line": "always",
+    "dash": "on a condition",
+    "bus": "to and from review",
+    "faint": "going back",
 }
 
 
 def composed(drawing: "Drawing") -> Picture:
     """Compose the picture, flowing down or to the right: whichever fits a page better."""
-    edges = _merged(drawing)
-    down, across = _plan(drawing, edges, sideways=False), _plan(drawing, edges, sideways=True)
-    sideways = _shrink(across) < 0.8 * _shrink(down)
-    made = across if sideways else down
-    conditional = [edge.conditional for edge in edges]
-    hubs = {drawing.nodes[i].id for i in _hubs(drawing, edges)}
-    to_hub = [not hubs.isdisjoint((edge.source, edge.target)) for edge in edges]
-
+    body = bodied(drawing)
     title = fitted(cleaned(drawing.title), _TITLE, _PAGE[0], 1)
-    wide = max(made.width, *(measured(line, _TITLE) for line in title), 420.0)
+    wide = max(body.width, *(measured(line, _TITLE) for line in title), 420.0)
     notes = [line for note in drawing.notes for line in fitted(cleaned(note), SMALL, wide, 3)]
     head = (44.0 if title else 0.0) + (16.0 * len(notes) + 8.0 if notes else 0.0)
-    left, top = _MARGIN + (wide - made.width) / 2, _MARGIN + head
     groups = [Group(marks=tuple(
         Words(at=(_MARGIN, _MARGIN + 14), text=line, size=_TITLE, centred=False) for line in title
     ))]  # fmt: skip
@@ -46,22 +43,9 @@ def composed(drawing: "Drawing") -> Picture:
         Words(at=(_MARGIN, _MARGIN + 36 + 16 * i), text=line, size=SMALL, ink="muted", centred=False)
         for i, line in enumerate(notes)
     )))  # fmt: skip
-    for wire in sorted(made.wires, key=lambda w: not w.faint):
-        ink = "line"
-        if any(to_hub[n] for n in wire.links):
-            ink = "bus"
-        elif wire.faint:
-            ink = "faint"
-        groups.append(_wire(wire, (left, top), ink, dashed=all(conditional[n] for n in wire.links)))
-    for at, of in made.labels:
-        text = " / ".join(dict.fromkeys(_said(edges[n]) for n in of))
-        groups.append(_label(text, (at[0] + left, at[1] + top)))
-    for node, (x, y), (size, _) in zip(drawing.nodes, made.centres, sizes_of(drawing), strict=True):
-        groups.append(node_of(node, (x + left, y + top), size, sideways=sideways))
-    below = top + made.height + 30
-    turned = any(wire.faint and not any(to_hub[n] for n in wire.links) for wire in made.wires)
-    items = _explained(drawing, edges, hubs=bool(hubs), turned=turned)
-    legend, foot = _legend(items, (_MARGIN, below), wide)
+    top = _MARGIN + head
+    groups += [moved(group, (_MARGIN + (wide - body.width) / 2, top)) for group in body.groups]
+    legend, foot = _legend(_explained(body.uses), (_MARGIN, top + body.height + 30), wide)
     groups += legend
     return Picture(
         width=wide + 2 * _MARGIN,
@@ -69,6 +53,58 @@ def composed(drawing: "Drawing") -> Picture:
         title=cleaned(drawing.title) or "graph",
         described=_described(drawing),
         groups=tuple(group for group in groups if group.marks),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """A drawing without title and legend: how large it is, what there is to paint, and what a legend explains of it."""
+
+    width: float
+    height: float
+    groups: tuple[Group, ...]
+    uses: frozenset[str]
+
+
+def bodied(drawing: "Drawing") -> Body:
+    """Compose what is between title and legend, with the bodies of teams inside of their nodes."""
+    insides = {node.id: bodied(node.inside) for node in drawing.nodes if node.inside is not None}
+    sizes = [
+        framed(node, (found.width, found.height)) if (found := insides.get(node.id)) else size
+        for node, size in zip(drawing.nodes, sizes_of(drawing), strict=True)
+    ]
+    edges = _merged(drawing)
+    down, across = (_plan(drawing, edges, sizes, sideways=sideways) for sideways in (False, True))
+    sideways = _shrink(across) < 0.8 * _shrink(down)
+    made = across if sideways else down
+    conditional = [edge.conditional for edge in edges]
+    hubs = {drawing.nodes[i].id for i in _hubs(drawing, edges)}
+    to_hub = [not hubs.isdisjoint((edge.source, edge.target)) for edge in edges]
+    groups = []
+    for wire in sorted(made.wires, key=lambda w: not w.faint):
+        ink = "line"
+        if any(to_hub[n] for n in wire.links):
+            ink = "bus"
+        elif wire.faint:
+            ink = "faint"
+        groups.append(_wire(wire, ink, dashed=all(conditional[n] for n in wire.links)))
+    for at, of in made.labels:
+        groups.append(_label(" / ".join(dict.fromkeys(_said(edges[n]) for n in of)), at))
+    for node, at, (size, _) in zip(drawing.nodes, made.centres, sizes, strict=True):
+        if (inside := insides.get(node.id)) is None:
+            groups.append(node_of(node, at, size, sideways=sideways))
+        else:
+            frame, corner = frame_of(node, at, size)
+            groups += [frame, *(moved(group, corner) for group in inside.groups)]
+    turned = any(wire.faint and not any(to_hub[n] for n in wire.links) for wire in made.wires)
+    uses: set[str] = {str(node.kind) for node in drawing.nodes if node.inside is None}
+    uses |= {"line" if not found else "dash" for found in conditional} | {"team" for _ in insides}
+    uses |= {what for what, there in (("bus", hubs), ("faint", turned)) if there}
+    return Body(
+        width=made.width,
+        height=made.height,
+        groups=tuple(groups),
+        uses=frozenset(uses).union(*(inside.uses for inside in insides.values())),
     )
 
 
@@ -87,11 +123,11 @@ def _merged(drawing: "Drawing") -> "list[DrawnEdge]":
     ]
 
 
-def _plan(drawing: "Drawing", edges: "list[DrawnEdge]", *, sideways: bool) -> Plan:
+def _plan(drawing: "Drawing", edges: "list[DrawnEdge]", sizes: list[tuple[Point, float]], *, sideways: bool) -> Plan:
     places = {node.id: i for i, node in enumerate(drawing.nodes)}
     boxes, links = [], []
     loops = {e.source: _label_size(e) for e in edges if e.source == e.target}
-    for node, (size, reach) in zip(drawing.nodes, sizes_of(drawing), strict=True):
+    for node, (size, reach) in zip(drawing.nodes, sizes, strict=True):
         if sideways:
             size, reach = (size[1], size[0]), 0.0 if node.kind == "review" else min(reach, size[1] / 2 - 10)
         spare = 0.0
@@ -147,8 +183,8 @@ def _label_size(edge: "DrawnEdge") -> Point | None:
     return (measured(text, SMALL) + 8, 16.0) if text else None
 
 
-def _wire(wire: Wire, moved: Point, ink: str, *, dashed: bool) -> Group:
-    path: Path = tuple(tuple((x + moved[0], y + moved[1]) for x, y in piece) for piece in wire.path)
+def _wire(wire: Wire, ink: str, *, dashed: bool) -> Group:
+    path = wire.path
     heads = []
     if wire.head:
         path, head = _pointed(path)
@@ -190,19 +226,9 @@ def _label(text: str, at: Point) -> Group:
     return Group(marks=(Shape(paths=(back,), fill="page"), words))
 
 
-def _explained(drawing: "Drawing", edges: "list[DrawnEdge]", *, hubs: bool, turned: bool) -> list[tuple[str, str]]:
-    """List the shapes and lines that this picture has, each with what it means."""
-    kinds = {node.kind for node in drawing.nodes}
-    items: list[tuple[str, str]] = [(kind, text) for kind, text in _LEGEND.items() if kind in kinds]
-    if any(not edge.conditional for edge in edges):
-        items.append(("line", "always"))
-    if any(edge.conditional for edge in edges):
-        items.append(("dash", "on a condition"))
-    if hubs:
-        items.append(("bus", "to and from review"))
-    if turned:
-        items.append(("faint", "going back"))
-    return items
+def _explained(uses: frozenset[str]) -> list[tuple[str, str]]:
+    """List the shapes and lines that a picture has, each with what it means."""
+    return [(kind, text) for kind, text in _LEGEND.items() if kind in uses]
 
 
 def _legend(items: list[tuple[str, str]], corner: Point, width: float) -> tuple[list[Group], float]:
@@ -217,10 +243,12 @@ def _legend(items: list[tuple[str, str]], corner: Point, width: float) -> tuple[
             "contract": ticket((x + 13, y), 24, 14, sideways=False),
             "review": hexagon((x + 13, y), 24, 14),
             "plain": rounded((x + 1, y - 7), 24, 14, 2),
+            "team": rounded((x + 1, y - 7), 24, 14, 5),
         }
         sample: list[Shape | Words] = []
         if kind in shapes:
-            sample.append(Shape(paths=(shapes[kind],), fill=kind, stroke=f"{kind}-edge"))
+            fill, stroke = ("page", "agent-edge") if kind == "team" else (kind, f"{kind}-edge")
+            sample.append(Shape(paths=(shapes[kind],), fill=fill, stroke=stroke))
         else:
             path, head = _pointed((((x, y),), ((x + 26, y),)))
             ink = "line" if kind == "dash" else kind
@@ -239,4 +267,5 @@ def _described(drawing: "Drawing") -> str:
         + (f" ({cleaned(e.label) or 'conditional'})" if e.conditional or e.label else "")
         for e in drawing.edges
     ]
-    return f"{len(names)} nodes, {len(steps)} edges. " + "; ".join(steps)
+    inside = [f" Inside {names[n.id]}: {_described(n.inside)}" for n in drawing.nodes if n.inside is not None]
+    return f"{len(names)} nodes, {len(steps)} edges. " + "; ".join(steps) + "".join(inside)

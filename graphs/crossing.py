@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
-from uuid import uuid4
 
-from langchain_core.messages import AnyMessage, HumanMessage
-from langgraph.config import get_config
-from langgraph.runtime import get_runtime
+from langchain_core.messages import AnyMessage, HumanMessage, messages_to_dict
 from langgraph.types import Command
 from pydantic import BaseModel, Field
 
 from ..contracts.contract import Contract, Crossing
 from ..contracts.edge import END, Edge
-from ..contracts.errors import ContractViolation, PartialRefused, SummaryFailed, TooMuchToHide
-from ..contracts.flow import label_fields, label_request
+from ..contracts.errors import BoundReached, ContractViolation, PartialRefused, SummaryFailed, TooMuchToHide
+from ..contracts.flow import label_fields
 from ..contracts.labels import Label
 from ..contracts.marks import Mark, joined, partial
 from ..contracts.redaction import Redactor
 from ..ledger.entry import Draft
-from ..ledger.records import ContractPassed, ContractViolated, RunResumed, RunStarted
+from ..ledger.records import ContractPassed, ContractViolated
 from ..tools.knowing import HISTORY, MAX_KNOWN
-from ..tools.position import NS, Positions
 from ..tools.run import Activation, Run, activated
+from .active import now_active
+from .bounding import beyond, refuse_beyond
+from .bounds import Bounded
+from .choosing import one_of
 from .history import as_text, without
 from .history import crossing as crossing_messages
-from .inside import AROUND
-from .nodes import Means, Node, entered, of_run
+from .nodes import Means, Node, entered, of_run, readable
 from .registries import Registry, unknown_ids
-from .runs import Runs, run_id_of
 from .state import MARKS, Turned
 from .writing import settle_conflicts, sources_of, written
-
-ADMITTED: ContextVar[Crossing | None] = ContextVar("edgewright_admitted", default=None)
-"""A request that was checked before the graph was invoked, so that LangGraph's first checkpoint holds no raw one."""
 
 
 class Summary(BaseModel):
@@ -60,58 +54,11 @@ class Passed:
     draft: Draft
 
 
-def entry_node(edge: Edge, means: Means) -> Node:
-    """The contract on the edge from start: checks the request and begins the run. Bad input begins nothing."""
-
-    async def check_request(state: Any) -> dict[str, Any]:
-        request, admitted = state.get("request"), ADMITTED.get()
-        known = admitted if admitted is not None and admitted.payload == request else None
-        crossing = known or edge.contract.check(request, received={}, edge=edge.name)
-        info = get_runtime().execution_info
-        thread = (info.thread_id if info else None) or ""
-        task = info.task_id if info else uuid4().hex
-        place = str((get_config().get("metadata") or {}).get(NS, ""))
-        began = means.runs.began_in(AROUND.get(), place) or task
-        run_id = await _cut_off(means.runs, thread, crossing.payload) or run_id_of(thread, began)
-        run = await means.runs.begin(run_id, thread, crossing.payload)
-        async with of_run(means.runs, run):
-            ns, at = entered(run)
-            faults = await unknown_ids(
-                edge.contract.leaves(crossing.payload), means.registries, run=run, agent=edge.target, ns=ns
-            )
-            if faults:
-                raise ContractViolation(contract=edge.contract.id, edge=edge.name, faults=faults)
-            labels = label_request(edge.contract, crossing.payload)
-            passed = recorded(run, edge, crossing, at=at, labels=labels)
-            run.note(passed.draft)
-            before: dict[str, Any] = {MARKS: []} if state.get(MARKS) else {}  # of the thread's last run
-            return onwards(passed) | before | {"run": run.grounds.run, "request": None, "response": {}}
-
-    return check_request
-
-
-async def _cut_off(runs: Runs, thread: str, request: dict[str, Any]) -> str | None:
-    """The run that a crash cut off before any checkpoint of it, if this is the same request at the same step.
-
-    The steps of this execution are then those of that one, so what it did already stands under the same keys.
-    """
-    found = await runs.cut_off(thread)
-    if found is None or found[2] != request:
-        return None
-    metadata, here = get_config().get("metadata") or {}, Positions()
-    here.enter(metadata, uuid4(), None)
-    at = here.path(str(metadata.get(NS, "")))
-    # A crossing is queued before all that comes after it. Where nothing is on record but the one into the system, the
-    # run had just begun, and any step will do: its input may be in a checkpoint, after which steps count on.
-    crossings = {e.key for e in found[1] if e.key and e.key.startswith("passed:")}
-    begun = {RunStarted.kind, RunResumed.kind, ContractPassed.kind}.issuperset(e.kind for e in found[1])
-    return found[0] if (begun and len(crossings) <= 1) or f"passed:{at}" in crossings else None
-
-
-def contract_node(edge: Edge, ways: Mapping[str, str], means: Means) -> Node:
+def contract_node(edge: Edge, ways: Mapping[str, str], means: Means, bounded: Bounded | None = None) -> Node:
     """The contract on an edge between agents, or to the end.
 
-    `ways` names the node for `passed` and `review`; whatever is for its source goes to who took the turn.
+    `ways` names the node for `passed` and `review`; whatever is for its source goes to who took the turn. `bounded` is
+    how the bound of the edge stands, where it has one.
     """
 
     async def check_offer(state: Any) -> Command[str]:
@@ -121,8 +68,15 @@ def contract_node(edge: Edge, ways: Mapping[str, str], means: Means) -> Node:
             turned: Turned = state["turned"]
             marks = joined(state.get(MARKS) or (), turned.get("marks", ()))
             try:
-                told = turned["offers"][0]["payload"]
+                told = one_of(edge, turned)
+                if bounded is not None and bounded.bound.then != "review":  # whatever it is, it would not cross
+                    refuse_beyond(run, bounded, turned, at=at)
                 passed = await crossed(edge, turned, told, run=run, at=at, ns=ns, means=means, marks=marks)
+                if bounded is not None:  # another branch of the run may have crossed meanwhile; from here on none can
+                    refuse_beyond(run, bounded, turned, at=at)
+            except BoundReached as reached:
+                assert bounded is not None
+                return beyond(run, bounded, reached, turned, at=at, review=ways.get("review", ""))
             except ContractViolation as violation:
                 then = refused_turn(run, edge, violation, turned, means, at=at)
                 if then == "fail":
@@ -136,10 +90,16 @@ def contract_node(edge: Edge, ways: Mapping[str, str], means: Means) -> Node:
                 update = {"gate": "retry", "turned": {**turned, "tries": turned["tries"] + 1}}
                 return Command(update=update, goto=turned["source"])
             kept = {"shared": wrote.shared, MARKS: marks}
+            sticky = len(means.entries) > 1
+            kept |= now_active(edge, state, turned.get("active") or {}, team=means.team, sticky=sticky)
             run.note(*wrote.drafts, passed.draft)
+            if edge.target == END and means.team:
+                end = {"response": passed.payload, "crossed": passed.crossed} | kept
+                return Command(update=onwards(None) | end, goto=ways["passed"])
             if edge.target == END:
                 body = run.knows.kept(passed.payload)
-                await means.runs.end(run, "completed", response=body, marks=marks)
+                label = Label("trusted", "public").joined(*passed.labels.values())
+                await means.runs.end(run, "completed", response=body, marks=marks, label=label)
                 left = onwards(None) | {"response": passed.payload} | kept
                 return Command(update=changed(state, left), goto=ways["passed"])
             return Command(update=changed(state, onwards(passed) | kept), goto=ways["passed"])
@@ -206,6 +166,7 @@ async def crossed(
         history=history,
         dropped=max(dropped, 0),
         tries=turned["tries"],
+        marks=marks,
     )
 
 
@@ -249,9 +210,11 @@ def recorded(
     dropped: int = 0,
     tries: int = 0,
     branch: int = -1,
+    marks: Sequence[Mapping[str, Any]] = (),
 ) -> Passed:
     """A crossing with the draft of its record. The draft is noted once all that depends on it has passed too."""
     body = run.knows.kept(crossing.payload, clean=edge.contract.id in run.knows.covered)
+    talk = run.knows.kept(readable(messages_to_dict(history))) if history else None
     record = ContractPassed(
         edge=edge.name,
         contract=edge.contract.id,
@@ -266,6 +229,8 @@ def recorded(
         hidden=run.knows.digests(crossing.hidden),
         labels={name: label.as_json() for name, label in labels.items()},
         branch=branch,
+        history=talk.ref if talk else "",
+        marks=[[m["kind"], m["agent"], m["why"]] for m in marks],
     )
     where = at if branch < 0 else f"{at}:{branch}"
     run.trail.refuse_crossing(edge.name, body.ref, at=where)
@@ -274,7 +239,7 @@ def recorded(
         history=list(history),
         crossed=where,
         labels=labels,
-        draft=Draft(record=record, key=f"passed:{where}", payloads=(body,)),
+        draft=Draft(record=record, key=f"passed:{where}", payloads=(body, talk) if talk else (body,)),
     )
 
 

@@ -24,16 +24,20 @@ from ..contracts.policy import CompiledPolicy, Policy
 from ..contracts.shared import Key, faults_of_access
 from ..contracts.tool import ToolSpec
 from ..tools.sealed import SealedTool
+from .boards import as_json as joins_as_json
+from .bounds import bounds_as_json, conditions_as_json, faults_beside_loops
 from .build import build_graph
 from .crossing import SUMMARY
 from .home import Home
+from .levels import Level, faults_of_levels, is_topology, levels_of
 from .nodes import Means
 from .reactions import as_json as reactions_as_json
 from .reactions import stand_ins_of
 from .registries import Registry, faults_of_registries
 from .runs import Runs
+from .solo import warn_of
 from .standing import Standing
-from .topology import Topology, all_edges, faults_of_topology
+from .topology import Topology, all_edges, rules_as_json
 
 UNRECORDED = Never(detectors=("secret",))
 """What no record shows unless a system says otherwise: credentials."""
@@ -41,11 +45,12 @@ UNRECORDED = Never(detectors=("secret",))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """A system as declared, checked."""
+    """A system as declared, checked. `agents` and `edges` are of all levels, stand-ins and summarisers included."""
 
     name: str
     version: int
     topology: Topology
+    agents: tuple[Agent, ...]
     edges: tuple[Edge, ...]
     entry: Contract
     policy: CompiledPolicy | None
@@ -77,17 +82,19 @@ def define(
     unrecorded: Never,
 ) -> Definition:
     """Check a system and freeze it. Raises TopologyInvalid, PolicyInvalid, with every fault found."""
-    if not all(hasattr(topology, part) for part in ("agents", "edges", "fan_outs")):
+    if not is_topology(topology):
         raise TopologyInvalid(name=name, faults=[f"topology={topology!r} is none; give it a Pipeline or a Supervisor"])
-    agents = [*topology.agents, *stand_ins_of(topology).values(), *_summarisers(topology)]
-    edges = all_edges(topology)
+    levels = list(levels_of(topology))
+    edges = [edge for level in levels for edge in all_edges(level)]
+    agents = [*(agent for level in levels for agent in level.every), *_summarisers(edges)]
     contracts = {e.contract.id: e.contract for e in edges}
     tools = {t.name: t.spec for a in agents for t in a.tools}
     # Judged like any other call: the policy has to know a tool that validates ids, and may permit it.
     looked_up = {n: r.spec for n, r in registries.items() if isinstance(r, SealedTool)}
     tools |= {spec.name: spec for spec in looked_up.values()}
     limits, limits_shared, faults = _budgets(budget)
-    faults = [*_faults(name, topology, agents, edges, tools, shared, registries), *faults]
+    faults += faults_beside_loops(edges, loops)
+    faults = [*_faults(name, levels, agents, edges, tools, shared, registries), *faults]
     if faults:
         raise TopologyInvalid(name=name, faults=list(dict.fromkeys(faults)))
     entry = next(e for e in edges if e.source == START).contract
@@ -106,7 +113,12 @@ def define(
         {k: key.as_json() for k, key in shared.items()},
         sorted([n, looked_up[n].digest if n in looked_up else ""] for n in registries),
         hidden.as_json(),
-        *([reactions] if (reactions := reactions_as_json(topology)) else []),  # digests of before stay what they are
+        *(reactions for level in levels if (reactions := reactions_as_json(level))),  # digests of before stay the same
+        *([[level.team, *(a.name for a in level.agents)] for level in levels if level.team]),
+        *([level.team, rules] for level in levels if (rules := rules_as_json(level))),
+        *([bounds] if (bounds := bounds_as_json(edges)) else []),
+        *([joins] if (joins := joins_as_json(fan for level in levels for fan in level.fan_outs)) else []),
+        *(conditions for level in levels if (conditions := conditions_as_json(level))),
     ]
     standing = Standing(
         id=f"{name}@{version}",
@@ -123,11 +135,14 @@ def define(
         budgets=limits_shared,
         loops=loops,
         limits={s.name: s.limits for s in specs.values()},
+        teams={agent.name: level.teams for level in levels if level.teams for agent in level.every},
     )
+    warn_of(name, topology, above=3)  # at the line that makes the System
     return Definition(
         name=name,
         version=version,
         topology=topology,
+        agents=tuple(agents),
         edges=tuple(edges),
         entry=entry,
         policy=compiled,
@@ -181,12 +196,17 @@ def build(found: Definition, home: Home, document: Mapping[str, Any]) -> tuple[S
     for budget in (found.budget, *found.budgets, *(s.limits for s in found.specs.values())):
         if budget.to:
             resolve_model(budget.to, agent=f"the budget of {budget.name}")  # now, and not when money runs short
-    agents = {a.name: _compiled(a, found, a.name) for a in found.topology.agents}
     # A stand-in hands on as the agent does whose turn it takes.
-    agents |= {a.name: _compiled(a, found, role) for role, a in stand_ins_of(found.topology).items()}
+    roles = {a.name: role for level in levels_of(found.topology) for role, a in stand_ins_of(level).items()}
+    summing = [a.name for a in _summarisers(found.edges)]
+    agents = {
+        a.name: _compiled(a, found, roles.get(a.name, a.name))
+        for a in found.agents
+        if a.team is None and a.name not in summing
+    }
     summarisers = {
         a.name: a.compiled({END: SUMMARY}, found.model, shared=found.shared, cache=found.cache)
-        for a in _summarisers(found.topology)
+        for a in _summarisers(found.edges)
     }
     intents = {handoff_name(e.target) for e in found.edges} | set(map(write_name, found.shared))
     means = Means(
@@ -205,27 +225,27 @@ def _compiled(agent: Agent, found: Definition, role: str) -> CompiledAgent:
     return agent.compiled(targets, found.model, shared=found.shared, cache=found.cache)
 
 
-def _summarisers(topology: Topology) -> list[Agent]:
-    named = {e.history.by.name: e.history.by for e in all_edges(topology) if e.history.by is not None}
+def _summarisers(edges: Iterable[Edge]) -> list[Agent]:
+    named = {e.history.by.name: e.history.by for e in edges if e.history.by is not None}
     return [a for a in named.values() if isinstance(a, Agent)]
 
 
 def _faults(
     name: str,
-    topology: Topology,
+    levels: Sequence[Level],
     agents: Sequence[Agent],
     edges: Sequence[Edge],
     tools: Mapping[str, ToolSpec],
     shared: Mapping[str, Key],
     registries: Mapping[str, Registry],
 ) -> list[str]:
-    faults = faults_of_topology(topology)
+    faults = faults_of_levels(levels)
     if not (name.isascii() and name.isidentifier() and name == name.lower()):
         faults.insert(0, f"its name {name!r} must be a lower case identifier")
     faults += [
         f"two tools are named {t.name!r}" for a in agents for t in a.tools if tools[t.name].digest != t.spec.digest
     ]
-    known = {a.name for a in topology.agents}
+    known = {a.name for level in levels for a in level.agents}
     for edge in edges:
         by = edge.history.by
         if by is not None and not isinstance(by, Agent):
@@ -237,7 +257,7 @@ def _faults(
         if any(c.id == contract.id and c.digest != contract.digest for c in ids):
             faults.append(f"two contracts are called {contract.id} and differ; raise the version of one")
     faults += faults_of_registries({c.id: c for c in ids}, registries)
-    together = [list(fan.branches) for fan in topology.fan_outs]
+    together = [list(fan.branches) for level in levels for fan in level.fan_outs]
     faults += faults_of_access(shared, {a.name: a.reads for a in agents}, {a.name: a.writes for a in agents}, together)
     return faults
 

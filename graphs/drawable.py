@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from langgraph.graph import StateGraph
 
 from ..contracts.bounds_text import bounds_text
+from .bounds import bounds_of
 from .drawing import Drawing, drawing_of, to_mermaid, to_png, to_svg
+from .teams import INSIDES
 
 if TYPE_CHECKING:
+    from .definition import Definition
     from .reading import GovernedGraph
     from .standing import Standing
 
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
 class Drawable(ABC):
     """A system, as far as it is drawn."""
 
+    definition: Definition
     standing: Standing
 
     @property
@@ -25,12 +31,14 @@ class Drawable(ABC):
 
     @property
     def bounds(self) -> tuple[str, ...]:
-        """What bounds a run, in words: its budget, those that it shares, the loops that stop it."""
-        return bounds_text(self.standing.budget, self.standing.budgets, self.standing.loops)
+        """What bounds a run, in words: its budget, those that it shares, the loops that stop it, its edges."""
+        rounds = bounds_of(self.definition.edges)
+        return bounds_text(self.standing.budget, self.standing.budgets, self.standing.loops, rounds)
 
     def draw(self) -> Drawing:
-        """The graph's nodes and edges as a drawing; see `mermaid`, `svg`, `png`."""
-        return drawing_of(self.graph.get_graph(), title=self.standing.id, notes=self.bounds)
+        """The graph's nodes and edges as a drawing, teams with what is inside; see `mermaid`, `svg`, `png`."""
+        inside = _insides(self.graph.builder)
+        return drawing_of(self.graph.get_graph(), title=self.standing.id, notes=self.bounds, inside=inside)
 
     def mermaid(self) -> str:
         """The drawing as mermaid text."""
@@ -46,3 +54,11 @@ class Drawable(ABC):
 
     def _repr_html_(self) -> str:
         return f"<div style='overflow:auto'>{self.svg()}</div>"
+
+
+def _insides(graph: StateGraph[Any, Any, Any, Any]) -> dict[str, Drawing]:
+    """Drawings of the teams in a graph, by the name of their node."""
+    return {
+        name: drawing_of(inner.get_graph(), title=name, inside=_insides(inner.builder))
+        for name, inner in INSIDES.get(graph, {}).items()
+    }

@@ -10,7 +10,8 @@ values, so a drawing can be compared, kept, and drawn again byte for byte the sa
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from langchain_core.runnables.graph import Graph, Node
@@ -67,12 +68,13 @@ class PictureTooLarge(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawnNode:
-    """One node: what it is, what is written on it, and a second, smaller line."""
+    """One node: what it is, what is written on it, and a second, smaller line; for a team, what is `inside`."""
 
     id: str
     kind: Kind = "plain"
     label: str
     detail: str = ""
+    inside: "Drawing | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +109,15 @@ class Drawing:
             raise DrawingInvalid(self.title, tuple(faults))
 
 
-def drawing_of(graph: Graph, *, title: str, notes: tuple[str, ...] = ()) -> Drawing:
-    """Read a graph's nodes and edges; a node says its kind in `metadata["edgewright"]`."""
-    nodes = tuple(_node_of(node) for node in graph.nodes.values())
+def drawing_of(
+    graph: Graph, *, title: str, notes: tuple[str, ...] = (), inside: Mapping[str, Drawing] | None = None
+) -> Drawing:
+    """Read a graph's nodes and edges; a node says its kind in `metadata["edgewright"]`.
+
+    Args:
+        inside: drawings of the graphs that nodes have inside of them, by the name of the node.
+    """
+    nodes = tuple(replace(_node_of(node), inside=(inside or {}).get(node.name)) for node in graph.nodes.values())
     place = {node.id: i for i, node in enumerate(nodes)}
     names = {node.id: node.name for node in graph.nodes.values()}
     edges = [
@@ -152,23 +160,40 @@ def to_mermaid(drawing: Drawing) -> str:
 
     Ids are n0, n1, … because a name may hold anything, and a class `end` would be read as a keyword.
     """
-    ids = {node.id: f"n{i}" for i, node in enumerate(drawing.nodes)}
     title = cleaned(drawing.title).translate({ord("<"): "‹", ord(">"): "›"})  # Mermaid takes them for tags
     lines = ["---", f"title: {json.dumps(title, ensure_ascii=False)}", "---", "flowchart TD"]
     lines += [f"    %% {cleaned(note)}" for note in drawing.notes]
+    lines += _mermaid_lines(drawing, prefix="n", indent="    ")
+    used = {node.kind for node in _every(drawing) if node.inside is None}
+    lines += [f"    classDef {kind}Node {style}" for kind, style in _MERMAID_STYLES.items() if kind in used]
+    return "\n".join(lines) + "\n"
+
+
+def _mermaid_lines(drawing: Drawing, *, prefix: str, indent: str) -> Iterator[str]:
+    ids = {node.id: f"{prefix}{i}" for i, node in enumerate(drawing.nodes)}
     for node in drawing.nodes:
         left, right = _MERMAID_SHAPES[node.kind]
         text = _mermaid_text(node.label) or "(unnamed)"
         if cleaned(node.detail):
             text += f"<br/>{_mermaid_text(node.detail)}"
-        lines.append(f'    {ids[node.id]}{left}"{text}"{right}:::{node.kind}Node')
+        if node.inside is not None:
+            yield f'{indent}subgraph {ids[node.id]}["{text}"]'
+            yield from _mermaid_lines(node.inside, prefix=f"{ids[node.id]}_", indent=indent + "    ")
+            yield f"{indent}end"
+        else:
+            yield f'{indent}{ids[node.id]}{left}"{text}"{right}:::{node.kind}Node'
     for edge in drawing.edges:
         arrow = "-.->" if edge.conditional else "-->"
         label = f'|"{_mermaid_text(edge.label)}"|' if cleaned(edge.label) else ""
-        lines.append(f"    {ids[edge.source]} {arrow}{label} {ids[edge.target]}")
-    used = {node.kind for node in drawing.nodes}
-    lines += [f"    classDef {kind}Node {style}" for kind, style in _MERMAID_STYLES.items() if kind in used]
-    return "\n".join(lines) + "\n"
+        yield f"{indent}{ids[edge.source]} {arrow}{label} {ids[edge.target]}"
+
+
+def _every(drawing: Drawing) -> Iterator[DrawnNode]:
+    """All nodes, those inside of others too."""
+    for node in drawing.nodes:
+        yield node
+        if node.inside is not None:
+            yield from _every(node.inside)
 
 
 def _mermaid_text(text: str) -> str:

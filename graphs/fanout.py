@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from langgraph.types import Command, Send
@@ -11,10 +12,14 @@ from ..contracts.edge import Edge, FanOut
 from ..contracts.errors import ContractViolation, NothingLeft, PartialRefused
 from ..contracts.labels import Label
 from ..contracts.marks import joined
+from ..ledger.entry import Draft
 from ..tools.run import Run
+from .active import active_of, with_active
+from .boards import first_sent, sent_again
 from .crossing import Passed, crossed, onwards, recorded, refuse_partial, refused_turn
 from .nodes import FAILED, REPAIR, RETRY, STAND_IN, Means, Node, entered, of_run
 from .reactions import GAPS
+from .settling import behind, by_person, left_behind, tolerating, whole_again
 from .state import MARKS, Branch, Turned
 from .writing import settle_conflicts, written
 
@@ -46,8 +51,9 @@ def out_node(fan: FanOut, ways: Mapping[str, str], means: Means) -> Node:
             run.note(*wrote.drafts, *(p.draft for _, p in passed))
             sends = [Send(target, _branch(run, p, shared, index)) for index, (target, p) in enumerate(passed)]
             waits = {"inbox": turned["inbox"], "crossed": turned["crossed"], "at": turned["at"], "count": len(sends)}
+            sends, waits = first_sent(fan, sends, waits)
             update = onwards(None) | {"shared": shared, "fan": waits, "results": {}, "branches": None, **_marked(marks)}
-            return Command(update=update, goto=sends)
+            return Command(update=update, goto=with_active(sends, state))
 
     return check_offers
 
@@ -59,7 +65,11 @@ def _marked(marks: list[dict[str, str]]) -> dict[str, Any]:
 def _whole(fan: FanOut) -> Edge:
     """The fan-out as one edge, for records of the whole."""
     return Edge(
-        source=fan.source, target=f"[{','.join(fan.branches)}]", contract=fan.gathered, on_violation=fan.on_violation
+        source=fan.source,
+        target=f"[{','.join(fan.branches)}]",
+        contract=fan.gathered,
+        on_violation=fan.on_violation,
+        within=fan.within,
     )
 
 
@@ -79,6 +89,8 @@ async def _all_out(
     fan: FanOut, turned: Turned, marks: list[dict[str, str]], *, run: Run, at: str, ns: str, means: Means
 ) -> list[tuple[str, Passed]]:
     offers, faults = turned["offers"], list[str]()
+    if len(offers) < fan.join.count:
+        faults.append(f"payload: hands over to {len(offers)} branches; its join needs answers of {fan.join.count}")
     if len(offers) > fan.limit:
         faults.append(f"payload: hands over to {len(offers)} branches; at most {fan.limit} may run at once")
     passed = []
@@ -107,6 +119,7 @@ _Refused = tuple[Turned, list[str]]
 
 def back_node(fan: FanOut, ways: Mapping[str, str], means: Means) -> Node:
     """Checks what every branch gave back, has the refused mended, and hands all of it on at once."""
+    means = tolerating(means, fan)
 
     async def gather(state: Any) -> Command[Any]:
         run = await means.runs.attach(state["run"])
@@ -114,7 +127,7 @@ def back_node(fan: FanOut, ways: Mapping[str, str], means: Means) -> Node:
             ns, at = entered(run)
             results: dict[str, Any] = dict(state.get("results") or {})
             shared = state.get("shared") or {}
-            turns = {t["branch"]: t for t in state.get("branches") or ()}
+            turns: dict[int, Turned] = {t["branch"]: t for t in state.get("branches") or ()}
             waiting = [turns[i] for i in sorted(turns) if str(i) not in results]
             results |= {str(t["branch"]): t["gap"] for t in waiting if "gap" in t}
             good, bad = [], []
@@ -126,6 +139,14 @@ def back_node(fan: FanOut, ways: Mapping[str, str], means: Means) -> Node:
                     good.append((turned, await _one_back(edge, turned, run=run, at=at, ns=ns, means=means)))
                 except ContractViolation as broken:
                     bad.append((turned, edge, broken))
+            answers = {t["branch"]: p.payload for t, p in good}
+            stand = await behind(fan, state["fan"], turns, results, answers=answers, run=run)
+            update: dict[str, Any] = {}
+            if stand.decided is not None:  # nobody takes another turn, but for a write that was in conflict
+                turns |= (left := left_behind(stand, bad, role=lambda t: _role(t, means), at=at))
+                results |= {str(i): t["gap"] for i, t in left.items()}
+                waiting, bad = [t for t in waiting if t["branch"] not in left], []
+                update = {"branches": list(left.values())} if left else {}
             mend, failed, unmended = _refusals(bad, run=run, at=at, means=means)
             # Only now: what a branch wrote must not stand where another one has just ended the run.
             wrote = written(run, means, shared, [t for t, _ in good], at=at)
@@ -146,16 +167,28 @@ def back_node(fan: FanOut, ways: Mapping[str, str], means: Means) -> Node:
                 if turned["branch"] not in lost:
                     run.note(passed.draft)
                     results[str(turned["branch"])] = _result(_role(turned, means), passed)
-            update: dict[str, Any] = {"results": results, "shared": shared}
+            stand.met()
+            update |= {"results": results, "shared": shared}
+            if sends and stand.ballots:
+                sends, update["fan"] = sent_again(sends, state["fan"], stand.ballots)
             if sends:  # the unmended stay among the branches, and are looked at again with those that come back
-                return Command(update=update, goto=sends)
+                return Command(update=update, goto=with_active(sends, state))
             if unmended:
                 return Command(update=update | _for_review(fan, unmended), goto=ways["review"])
-            marks = joined(state.get(MARKS) or (), *(turns[i].get("marks", ()) for i in sorted(turns)))
+
+            async def recross(branch: int, answer: Any) -> tuple[dict[str, Any], Draft]:
+                told: Turned = {**turns[branch], "offers": [{"target": fan.target, "payload": answer}], "whole": True}
+                role = _role(told, means)
+                passed = await _one_back(fan.answer(role), told, run=run, at=f"{at}:person", ns=ns, means=means)
+                return _result(role, passed), passed.draft
+
+            results = await by_person(replace(stand, turns=turns, results=results), recross, at=at)
+            turns = whole_again(turns, results)
+            marks = joined(state.get(MARKS) or (), *(turns[i].get("marks", ()) for i in sorted(turns)), stand.marks())
             gathered = _gathered(fan, state["fan"], results, marks, run=run, at=at)
             run.note(gathered.draft)
             done = onwards(gathered) | {"shared": shared, "fan": {}, "results": {}, "branches": None, **_marked(marks)}
-            return Command(update=done, goto=ways["passed"])
+            return Command(update=done | active_of(turns.values()), goto=ways["passed"])
 
     return gather
 
@@ -265,7 +298,7 @@ def _gathered(
     told: dict[str, Any] = {"results": [{"agent": r["agent"], "answer": r["answer"]} for r in ordered]}
     if GAPS in fan.gathered.model.model_fields:
         told[GAPS] = gaps
-    edge = Edge(source=f"[{','.join(fan.branches)}]", target=fan.target, contract=fan.gathered)
+    edge = Edge(source=f"[{','.join(fan.branches)}]", target=fan.target, contract=fan.gathered, within=fan.within)
     refuse_partial(edge, marks)
     crossing = fan.gathered.check(told, received=waits["inbox"], edge=edge.name)
     carried = run.knows.labels.get(waits["crossed"], {})
@@ -274,4 +307,4 @@ def _gathered(
     labels["results"] = Label("trusted", "public").joined(*each)
     if GAPS in labels:  # words of our own only
         labels[GAPS] = Label("trusted", "internal")
-    return recorded(run, edge, crossing, at=at, labels=labels)
+    return recorded(run, edge, crossing, at=at, labels=labels, marks=marks)

@@ -10,9 +10,10 @@ from typing import Any
 
 import orjson
 
+from ..contracts.labels import Label
 from ..contracts.tool import ToolSpec
 from ..ledger.entry import Entry
-from ..ledger.records import CallJudged, ContractPassed, EffectDone, EffectFailed, EffectRefused
+from ..ledger.records import CallJudged, ContractPassed, EffectDone, EffectFailed, EffectRefused, RunInside
 from ..tools.run import Run
 from .standing import Standing
 
@@ -32,6 +33,8 @@ def learn_again(run: Run, entries: list[Entry], standing: Standing, tools: Mappi
                 knows.told(at, _exact(run, ref), tools.get(name))
             case EffectRefused(effect=at, tool=name, reason=said) | EffectFailed(effect=at, tool=name, error=said):
                 knows.told(at, said, tools.get(name))
+            case RunInside(at=at, label=label):
+                knows.heard(at, Label.from_json(label))
             case _:
                 pass
 

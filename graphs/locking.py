@@ -9,6 +9,7 @@ from ..contracts.digest import digest_text
 from ..contracts.lock import lock, lock_of
 from ..contracts.policy import CompiledPolicy
 from .definition import Definition
+from .levels import levels_of
 
 
 class Defined(Protocol):
@@ -35,7 +36,7 @@ def lock_of_definition(found: Definition) -> dict[str, Any]:
         agents=found.specs.values(),
         tools=found.tools.values(),
         edges=found.edges,
-        fan_outs=found.topology.fan_outs,
+        fan_outs=[fan for level in levels_of(found.topology) for fan in level.fan_outs],
         policy=(found.policy.digest, _rules(found.policy)) if found.policy else None,
         budget=found.budget,
         budgets=found.budgets,

@@ -28,11 +28,19 @@ from ..ledger.records import AgentEnded, AgentStarted
 from ..tools.position import NS
 from ..tools.run import Activation, Run, activated
 from ..tools.tracing import annotate
+from .boards import at_board
+from .calls import opened
 from .failures import Seat, turn_or_reaction
+from .inner_runs import marks_inside
+from .joining import raced, tolerant
+from .pacing import Pace
 from .registries import Registry
 from .runs import Runs
+from .skipping import skipped_stage
+from .stages import Condition
 from .state import Turned
 from .stopping import allowed, is_asked, stopped
+from .teams import CompiledTeam, is_within
 from .tokens import TOKENS, Tokens
 
 
@@ -49,7 +57,11 @@ class Means:
     """What the nodes of one system work with.
 
     `reactions` says what happens when an agent's turn fails, by its name, where that does not stop the run;
-    `stands_for` whose turns a stand-in takes, by its own name.
+    `stands_for` whose turns a stand-in takes, by its own name. `team` is the team that they are inside of, if any;
+    `entries` the agents that may begin, the first one first; `sticky`: whether there are several, here or in any team
+    of the system; `refuses`: several handoffs in one turn that no fan-out takes are their agent's to mend, and the run
+    does not stop. `conditions` are those on which an agent takes its turn, by its name; `pace` has the places of the
+    branches.
     """
 
     runs: Runs
@@ -59,6 +71,12 @@ class Means:
     intents: frozenset[str] = frozenset()
     reactions: Mapping[str, OnFailure] = field(default_factory=dict)
     stands_for: Mapping[str, str] = field(default_factory=dict)
+    team: str = ""
+    entries: tuple[str, ...] = ()
+    sticky: bool = False
+    refuses: bool = False
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
 
     def reacts(self, turned: Turned) -> bool:
         """Whether something is declared for the case that nobody can mend what the source of a turn offers."""
@@ -89,8 +107,14 @@ def _placed(run: Run) -> tuple[str, str]:
 
 @asynccontextmanager
 async def of_run(runs: Runs, run: Run) -> AsyncIterator[None]:
-    """What becomes of the run when a node of it stops: let go at a review, ended when it fails."""
+    """What becomes of the run when a node of it stops: let go at a review, ended when it fails.
+
+    Inside a team nothing of that: what stops the team there stops its own node, or what is declared for it happens.
+    """
     with runs.at_work(run):
+        if is_within(run.grounds.run):
+            yield
+            return
         try:
             if run.asked and is_asked(run, at := _placed(run)[1]):
                 await allowed(run, at=at)
@@ -126,7 +150,8 @@ class Ways:
     """Where an agent's offers go: `onwards` names the contract node of each target.
 
     `fan` is the fan-out it may start, `within` the one whose branch it is; `exit` is the contract of its answer to the
-    caller, where it may give one. `chooses`: there is more than one node that may come after it.
+    caller, where it may give one. `chooses`: there is more than one node that may come after it. `refuses`: several
+    offers that no fan-out takes are its source's to mend; the run stops otherwise.
     """
 
     onwards: Mapping[str, str]
@@ -134,29 +159,40 @@ class Ways:
     fan: FanOut | None = None
     within: FanOut | None = None
     chooses: bool = False
+    refuses: bool = False
 
 
 REPAIR, RETRY, FAILED, STAND_IN = "repair", "retry", "failed", "stand_in"
 """What the gate says where a turn is taken again, or in the place of another. See `State.gate`."""
 
 
-def agent_node(agent: CompiledAgent, spec_digest: str, ways: Ways, means: Means, seat: Seat) -> Node:
+def agent_node(agent: CompiledAgent | CompiledTeam, spec_digest: str, ways: Ways, means: Means, seat: Seat) -> Node:
     """An agent's turn: takes the inbox, leaves what it turned out, or what is left of it where it failed."""
-    runs = means.runs
+    runs, seat = means.runs, tolerant(seat, ways.within)
 
     async def take_turn(state: Any) -> dict[str, Any] | Command[str]:
         run = await runs.attach(state["run"])
-        async with of_run(runs, run):
+        async with at_board(run, state), of_run(runs, run):
             ns, at = entered(run)
             begun, before = _begun(agent, ways, state, at)
 
             async def take() -> Turned:
-                run.note(_started(run, seat.who, at, spec_digest, state["inbox"]))
-                turn = await _turn(agent, ways, seat, begun, before, run=run, ns=ns, state=state)
-                return _turned(agent, turn, begun, before, run=run, keys=means.keys)
+                async with means.pace.place(ways.within, run):
+                    run.note(_started(run, seat.who, at, spec_digest, state["inbox"]))
+                    if isinstance(agent, CompiledTeam):
+                        return _ended(agent, await agent.turned(state, begun), run=run)
+                    turn = await _turn(agent, ways, seat, begun, before, run=run, ns=ns, state=state)
+                    return _turned(agent, turn, begun, before, run=run, keys=means.keys)
 
             unmended = _unmended(seat, before, state) if state.get("gate") == FAILED else None
-            left = await turn_or_reaction(take, run=run, seat=seat, begun=begun, error=unmended)
+            skipped = skipped_stage(run, means.conditions.get(seat.name), seat, begun, state.get("gate"))
+
+            async def turn() -> Turned:
+                return skipped or await turn_or_reaction(take, run=run, seat=seat, begun=begun, error=unmended)
+
+            left = await raced(
+                turn, run=run, fan=ways.within, state=state, begun=begun, seat=seat, registries=means.registries, ns=ns
+            )
             if ways.within is not None:
                 return {"branches": [left]}
             if (stand_in := left.get("stand_in")) is not None:
@@ -167,7 +203,9 @@ def agent_node(agent: CompiledAgent, spec_digest: str, ways: Ways, means: Means,
     return take_turn
 
 
-def _begun(agent: CompiledAgent, ways: Ways, state: Mapping[str, Any], at: str) -> tuple[Turned, Turned | None]:
+def _begun(
+    agent: CompiledAgent | CompiledTeam, ways: Ways, state: Mapping[str, Any], at: str
+) -> tuple[Turned, Turned | None]:
     """What a turn begins with, and the one that it goes on with, if it does."""
     gate = state.get("gate")
     again: Turned | None = state.get("turned") if gate in (REPAIR, RETRY, FAILED, STAND_IN) else None
@@ -193,6 +231,8 @@ def _begun(agent: CompiledAgent, ways: Ways, state: Mapping[str, Any], at: str) 
         begun["marks"] = again["marks"]
     if before and before.get("asked"):
         begun["asked"] = before["asked"]
+    if before and before.get("told"):
+        begun["told"] = before["told"]
     return begun, before
 
 
@@ -216,6 +256,7 @@ async def _turn(
         inbox=begun["inbox"],
         crossed=begun["crossed"],
         shown=begun["shown"],
+        out=opened(changes_world=agent.agent.graph is not None or any(t.spec.changes_world for t in agent.agent.tools)),
     )
     with activated(activation):
         try:
@@ -250,12 +291,18 @@ def _turned(
         "writes": _writes(agent, turn, begun["based"], keys, noted=before["writes"] if before and turn.talk else ()),
         "talk": list(turn.talk),
     }
-    if made := [{**m.as_json(), "why": run.knows.text(m.why)} for m in turn.marks]:
+    marks = [*turn.marks, *marks_inside(run, [*begun["since"], begun["at"]])]
+    if made := [{**m.as_json(), "why": run.knows.text(m.why)} for m in marks]:
         left["marks"] = joined(begun.get("marks", ()), made)
-    target = ", ".join(o.target for o in turn.offers)
+    return _ended(agent, left, run=run)
+
+
+def _ended(agent: CompiledAgent | CompiledTeam, left: Turned, *, run: Run) -> Turned:
+    """What a turn left, recorded."""
+    at, target = left["at"], ", ".join(o["target"] for o in left["offers"])
     offered = run.knows.kept(readable([o["payload"] for o in left["offers"]]))
-    ended = AgentEnded(at=begun["at"], agent=f"{agent.name}@{agent.agent.version}", target=target, offer=offered.ref)
-    run.note(Draft(record=ended, key=f"ended:{begun['at']}", payloads=(offered,)))
+    ended = AgentEnded(at=at, agent=f"{agent.name}@{agent.agent.version}", target=target, offer=offered.ref)
+    run.note(Draft(record=ended, key=f"ended:{at}", payloads=(offered,)))
     return left
 
 
@@ -287,7 +334,7 @@ def _refuse_strays(agent: CompiledAgent, ways: Ways, turn: Turn, run: Run) -> No
             fault = f"agent {agent.name!r} handed over to {target!r}; it may to: {', '.join(agent.targets)}"
             raise TopologyInvalid(name=run.grounds.system, faults=[fault])
     branches = ways.fan.branches if ways.fan else ()
-    if len(targets) > 1 and not set(targets) <= set(branches):
+    if len(targets) > 1 and not set(targets) <= set(branches) and not ways.refuses:
         raise HandoffConflict(agent=agent.name, targets=targets)
 
 

@@ -90,7 +90,13 @@ def _given(name: str, topology: Topology, within: FanOut | None) -> list[Edge]:
     if within is not None:
         return [within.answer(name)] if name in within.answers else []
     fans = [f.brief(branch) for f in topology.fan_outs if f.source == name for branch in f.branches]
-    return [*(e for e in topology.edges if e.source == name), *fans]
+    return [*onwards(topology.edges, name), *fans]
+
+
+def onwards(edges: Sequence[Edge], name: str) -> list[Edge]:
+    """The edges by which an agent hands on; not those of a bound, which lead round, where there are others."""
+    mine = [e for e in edges if e.source == name]
+    return [e for e in mine if e.bound is None] or mine
 
 
 def _skipped(name: str, topology: Topology, given: Sequence[Edge]) -> Iterator[str]:
@@ -100,12 +106,12 @@ def _skipped(name: str, topology: Topology, given: Sequence[Edge]) -> Iterator[s
     taken = [e.contract for e in topology.edges if e.target == name]
     taken += [f.gathered for f in topology.fan_outs if f.target == name]
     for contract in taken:
-        if why := _never_fits(contract, given[0].contract):
+        if why := never_fits(contract, given[0].contract):
             remedy = "use FallBack(answer=...) or FallBack(agent=...)"
             yield f"it may not be skipped: what it takes, {contract.id}, is not what it hands on: {why}; {remedy}"
 
 
-def _never_fits(taken: Contract, given: Contract) -> str:
+def never_fits(taken: Contract, given: Contract) -> str:
     """Why no payload of the one contract fits the other; empty where some may."""
     here, there = taken.schema["properties"], given.schema["properties"]
     if more := [n for n in here if n not in there]:

@@ -25,8 +25,9 @@ from ..ledger.holds import Holds
 from ..tools.tracing import guard_traces
 from .blocking import blocking, blocking_stream
 from .cancelling import StopsRecorded
-from .crossing import ADMITTED
+from .entering import ADMITTED
 from .inside import AROUND, around, place_of, shielded
+from .restarting import RESTARTS
 from .runs import Runs
 from .state import PUBLIC, REQUEST, RUN
 from .telling import told
@@ -134,6 +135,8 @@ class GovernedGraph(CompiledStateGraph[Any, Any, Any, Any]):
         if isinstance(given, Command) and (given.update or given.goto or given.graph):
             raise ReadRefused(what="a command with update or goto", remedy="resume with an answer, and nothing else")
         if not isinstance(given, Mapping) or REQUEST not in given:
+            return given
+        if given[REQUEST] is RESTARTS.get():  # what had crossed before, and is looked at again where the run begins
             return given
         governing = self.governing
         crossing = governing.entry.check(given[REQUEST], received={}, edge=f"{START}→{governing.name}")

@@ -15,6 +15,7 @@ import orjson
 
 from ..contracts.digest import canonical
 from ..contracts.errors import LedgerCorrupt, NotFound, RunErased, RunUndone, SystemChanged
+from ..contracts.labels import Label
 from ..contracts.lock_changes import resumable
 from ..contracts.policy import CompiledPolicy
 from ..contracts.redaction import Redactor
@@ -32,12 +33,13 @@ from ..ledger.records import (
     UndoIntended,
 )
 from ..ledger.sealing import new_run_key
-from ..ledger.store import status_of
+from ..ledger.store import Ledger, status_of
 from ..tools.knowing import Knowledge
 from ..tools.run import Grounds, Run, active
 from ..tools.signing import from_record, key_of, start_mac, start_of, starter_of
 from .hiding import ADMITTED, LATE, Hiding
 from .home import Home
+from .inner_runs import UNKNOWN, told_around
 from .learning import learn_again
 from .standing import Standing
 
@@ -100,6 +102,7 @@ class Runs(Hiding):
             budgets=self._standing.budgets,
             loops=self._standing.loops,
             limits=self._standing.limits,
+            teams=self._standing.teams,
             resources=self._standing.resources,
         )
 
@@ -124,8 +127,12 @@ class Runs(Hiding):
             del self._around[next(iter(self._around))]
         return f"{task}/{number - base}"
 
-    async def begin(self, run_id: str, thread: str, request: dict[str, Any]) -> Run:
-        """Begin a run, or attach to it if this is a re-execution of its beginning."""
+    async def ledger(self) -> Ledger:
+        """Where the runs are on record."""
+        return await self._home.ledger()
+
+    async def begin(self, run_id: str, thread: str, request: dict[str, Any], *, also: Sequence[Draft] = ()) -> Run:
+        """Begin a run, or attach to it if this is a re-execution of its beginning. `also` is recorded with it."""
         if run_id in self._live:
             return self._live[run_id]
         ledger = await self._home.ledger()
@@ -153,7 +160,7 @@ class Runs(Hiding):
         )
         started = replace(started, mac=start_mac(key_of(ledger), run_id, started))
         draft = Draft(record=started, key="run.started", payloads=(key, body))
-        entry = (await run.write(draft))[0]
+        entry = (await run.write(draft, *also))[0]
         if not self._defined and self._document is not None:
             ledger.define(self._standing.digest, canonical(self._document))
             self._defined = True
@@ -338,10 +345,22 @@ class Runs(Hiding):
             self.leave(run)
 
     async def end(
-        self, run: Run, status: str, *, reason: str = "", response: Payload | None = None, marks: Sequence[Any] = ()
+        self,
+        run: Run,
+        status: str,
+        *,
+        reason: str = "",
+        response: Payload | None = None,
+        marks: Sequence[Any] = (),
+        label: Label = UNKNOWN,
     ) -> None:
-        """Record a run's end and let it go; returns when all of its records are durable."""
+        """Record a run's end and let it go; returns when all of its records are durable.
+
+        Args:
+            label: of what crossed to its end.
+        """
         run.settle_abandoned()
+        told_around(run, status, marks, label)
         ref = response.ref if response else ""
         told = [[m["kind"], m["agent"], m["why"]] for m in marks]
         record = RunEnded(status=status, reason=reason, response=ref, spent=run.spent.as_json(), marks=told)

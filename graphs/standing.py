@@ -18,7 +18,8 @@ from ..contracts.redaction import Redactor
 class Standing:
     """See the module. `agents` maps names to `name@version digest`; `digest` covers all of the system.
 
-    `budget` is of one run, `budgets` are those that runs share.
+    `budget` is of one run, `budgets` are those that runs share. By an agent's name: `limits` are its own, `teams` those
+    that it is inside of.
     `contracts` are those of all edges, by id; `unrecorded` is what no record, trace or question to a person shows.
     """
 
@@ -36,6 +37,7 @@ class Standing:
     budgets: tuple[Budget, ...] = ()
     loops: Loops = LOOPS
     limits: Mapping[str, Budget] = field(default_factory=dict)
+    teams: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def recorded(self, known: Mapping[str, Sensitivity], *, detect: bool = True) -> Redactor:
         """What cuts out of records what they must not show, given the run's sensitive values by text.

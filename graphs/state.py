@@ -10,13 +10,18 @@ from typing import Annotated, Any, NotRequired
 from langchain_core.messages import AnyMessage
 from typing_extensions import TypedDict  # Pydantic, which makes its schemas, takes typing's from Python 3.12 only
 
-RUN, REQUEST, RESPONSE, MARKS = "run", "request", "response", "marks"
+RUN, REQUEST, RESPONSE, MARKS, ACTIVE = "run", "request", "response", "marks", "active"
 PUBLIC = (RUN, RESPONSE, MARKS)
 
 
 def collected(before: list[Any] | None, new: list[Any] | None) -> list[Any]:
     """What several branches write in one step, all of it; None begins anew."""
     return [] if new is None else [*(before or []), *new]
+
+
+def merged(before: dict[str, str] | None, new: dict[str, str] | None) -> dict[str, str]:
+    """What several branches write in one step, by key; what none of them writes stays."""
+    return {**(before or {}), **(new or {})}
 
 
 class Turned(TypedDict):
@@ -29,7 +34,9 @@ class Turned(TypedDict):
     `marks` is what a reader of the answer has to know of this turn and those before it. `given`: the offer is not of
     its agent's making, so nobody mends it; `whole`: a person made it whole where a part was missing. Where the turn
     failed: `asked` is how often a person was asked about it, `gap` what a branch leaves that is skipped, and `stand_in`
-    who takes the turn of a branch in its place.
+    who takes the turn of a branch in its place. Where a team took it: `answered` is what crossed to its end, and under
+    which crossing, `active` what changed of who is to be asked next inside of it. Where a bound was met: `told` is how
+    often its source was told so, `granted` the edge that a person lets it cross once more.
     """
 
     source: str
@@ -52,6 +59,10 @@ class Turned(TypedDict):
     asked: NotRequired[int]
     gap: NotRequired[dict[str, str]]
     stand_in: NotRequired[str]
+    told: NotRequired[int]
+    granted: NotRequired[str]
+    answered: NotRequired[dict[str, Any]]
+    active: NotRequired[dict[str, str]]
 
 
 class State(TypedDict):
@@ -74,6 +85,8 @@ class State(TypedDict):
         response: the payload that crossed to the end.
         marks: what a reader of the response has to know of how it came about, see `contracts/marks.py`; written by
             contract nodes.
+        active: who answered last, by the team's name, "" for the outermost topology, where a topology goes on with that
+            agent on the thread's next request; written by the contract nodes to the end.
     """
 
     request: NotRequired[Any]
@@ -90,6 +103,7 @@ class State(TypedDict):
     faults: NotRequired[list[str]]
     response: NotRequired[dict[str, Any]]
     marks: NotRequired[list[dict[str, str]]]
+    active: NotRequired[Annotated[dict[str, str], merged]]
 
 
 class Branch(TypedDict):
@@ -105,6 +119,7 @@ class Branch(TypedDict):
     gate: NotRequired[str]
     faults: NotRequired[list[str]]
     turned: NotRequired[Turned | None]
+    active: NotRequired[dict[str, str]]
 
 
 class Output(TypedDict):

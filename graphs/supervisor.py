@@ -11,6 +11,7 @@ from ..contracts.contract import Contract
 from ..contracts.edge import END, NO_HISTORY, START, Edge, FanOut, History, OnViolation
 from ..contracts.errors import TopologyInvalid
 from ..contracts.failure import STOP
+from ..contracts.join import ALL, Join
 from .gathering import gathered
 from .reactions import Declared, may_skip
 
@@ -35,6 +36,8 @@ class Supervisor:
         carried: fields of the request that the aggregator gets too.
         on_failure: what happens when an agent's turn fails, one for all or one per name; the run stops otherwise. Where
             a branch may be skipped, the aggregator gets `gaps`, too: `[{"agent": ..., "kind": ..., "why": ...}, ...]`.
+        join: with an aggregator: when enough specialists have answered (`any_of`, `first`, `quorum`, `best_effort`);
+            all of them where it is left out. Under any other policy the aggregator gets `gaps`, too.
     """
 
     router: Agent
@@ -48,6 +51,7 @@ class Supervisor:
     finding: Contract | Mapping[str, Contract] | None = None
     carried: Sequence[str] = ()
     on_failure: Declared = STOP
+    join: Join = ALL
 
     @property
     def agents(self) -> Sequence[Agent]:
@@ -68,6 +72,8 @@ class Supervisor:
     def fan_outs(self) -> Sequence[FanOut]:
         """Router → specialists → aggregator, where there is one."""
         if self.aggregator is None:
+            if self.join != ALL:
+                raise TopologyInvalid(name="supervisor", faults=["a join needs `aggregator`, who gets what it joins"])
             return ()
         if self.finding is None:
             raise TopologyInvalid(
@@ -78,15 +84,17 @@ class Supervisor:
                 name="supervisor", faults=[f"carried field {c!r} is not in the request" for c in stray]
             )
         findings = self._each(self.finding)
+        gaps = may_skip(self.on_failure, list(findings))
         return (
             FanOut(
                 source=self.router.name,
                 briefs=self._each(self.brief),
                 answers=findings,
                 target=self.aggregator.name,
-                gathered=gathered(self.takes, findings, self.carried, gaps=may_skip(self.on_failure, list(findings))),
+                gathered=gathered(self.takes, findings, self.carried, gaps=gaps, join=self.join),
                 on_violation=self.on_violation,
                 history=self.history,
+                join=self.join,
             ),
         )
 

@@ -39,9 +39,11 @@ from .blocking import blocking
 from .definition import UNRECORDED, build, define, reloaded
 from .drawable import Drawable
 from .home import Home
+from .inner_runs import thread_inside
 from .locking import lock_of_definition
 from .reading import GovernedGraph, Governing
 from .registries import Registry
+from .restartable import Restartable
 from .result import RunResult, result_of
 from .runs import started_by
 from .state import REQUEST, RUN
@@ -59,7 +61,7 @@ _LOADED: WeakValueDictionary[tuple[str, str], System] = WeakValueDictionary()
 _SYSTEMS: WeakKeyDictionary[StateGraph[Any, Any, Any, Any], System] = WeakKeyDictionary()
 
 
-class System(Drawable, Undoable):
+class System(Drawable, Undoable, Restartable):
     """A governed multi-agent system.
 
     Args:
@@ -200,7 +202,8 @@ class System(Drawable, Undoable):
             request: the payload of the entry contract.
             by: who starts it, which is on record, and on whose tenant's behalf; None is the local operator in
                 development, and nobody that is known elsewhere.
-            thread: the thread's id; None makes a new one.
+            thread: the thread's id; None makes a new one. Inside a turn of another system None goes on with the run
+                that the turn had begun when it was taken before.
             durability: when checkpoints are durable; see LangGraph. Records before effects are, in every mode.
 
         Raises:
@@ -209,6 +212,12 @@ class System(Drawable, Undoable):
             NotFound: the thread is another tenant's.
             Whatever stopped the run; the ledger has its end.
         """
+        if thread is None and (inside := thread_inside(self.name, request)) is not None:
+            thread, before = inside, await self._standing_of(inside)
+            if before.status == "waiting" or before.output is not None:  # the turn is taken again, and had begun it
+                return before
+            if before.run:
+                return await self._drive(None, thread, durability, config)
         thread = thread or str(uuid4())
         async with self.hold(thread):
             if by is not None:
@@ -265,7 +274,8 @@ class System(Drawable, Undoable):
         cut_off = await self._runs.cut_off(thread, known=found.run)
         if cut_off is None and not found.run:
             raise NotFound(kind="run on thread", name=thread)
-        return await self._drive({REQUEST: cut_off[2]} if cut_off else None, thread, durability, config)
+        asked = await self._asked_again(cut_off, thread) if cut_off else None
+        return await self._drive(asked, thread, durability, config)
 
     async def answering(
         self,

@@ -18,8 +18,6 @@ from ..tools.run import Grounds, Run
 from ..tools.sealed import SealedTool
 from ..tools.signing import start_of
 from .definition import Definition
-from .reactions import stand_ins_of
-from .topology import all_edges
 
 Learning = Callable[[Run, list[Entry]], None]
 
@@ -53,9 +51,7 @@ async def undo(
 
 def handles_of(found: Definition) -> Mapping[str, SealedTool]:
     """The tools of a system's agents, those that stand in or sum talks up included, by name."""
-    summing = [edge.history.by for edge in all_edges(found.topology) if edge.history.by is not None]
-    others = (*stand_ins_of(found.topology).values(), *summing)
-    return {tool.name: tool for agent in (*found.topology.agents, *others) for tool in getattr(agent, "tools", ())}
+    return {tool.name: tool for agent in found.agents for tool in agent.tools}
 
 
 def _begun(run: str, entries: list[Entry]) -> RunStarted:

@@ -18,7 +18,12 @@ from .state import Turned
 
 
 def sources_of(run: Run, turned: Turned) -> Sources:
-    """All that an agent had read when it made its offer, in the tries before this one too."""
+    """All that an agent had read when it made its offer, in the tries before this one too.
+
+    What a team offers it has read at its own end: there its labels are as its agents left them.
+    """
+    if (answered := turned.get("answered")) is not None:
+        return run.knows.sources([], answered["payload"], answered["crossed"])
     found = run.knows.sources([*turned["since"], turned["at"]], turned["inbox"], turned["crossed"])
     for held in turned["shown"].values():
         found.read(held["value"], Label.from_json(held["label"]))

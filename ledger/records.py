@@ -10,7 +10,7 @@ every type is rendered), and say in the changelog what it means.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -120,7 +120,8 @@ class ContractPassed:
     """A payload crossed an edge. Names and rules of what was withheld, never values.
 
     `hidden` has a digest by name of what was withheld or redacted, keyed per run; `labels` are (integrity,
-    sensitivity) by field, `*` for the history; `branch` is the place in a fan-out, from 0, or -1.
+    sensitivity) by field, `*` for the history; `branch` is the place in a fan-out, from 0, or -1. `history` are the
+    messages that crossed beside it; `marks` say of it what its reader has to know: (kind, agent, why).
     """
 
     kind: ClassVar[str] = "contract.passed"
@@ -137,6 +138,85 @@ class ContractPassed:
     hidden: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, list[str]] = field(default_factory=dict)
     branch: int = -1
+    history: str = ""
+    marks: list[list[str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRestarted:
+    """This run begins at a stage, with what had crossed to it in an earlier run.
+
+    `run` is that run, `crossed` where in it that was, `edge` over which edge; `by` is who wanted it.
+    """
+
+    kind: ClassVar[str] = "run.restarted"
+    run: str
+    stage: str
+    edge: str
+    crossed: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSkipped:
+    """A stage of a pipeline took no turn, for its condition did not hold. It handed on what it was handed."""
+
+    kind: ClassVar[str] = "stage.skipped"
+    at: str
+    agent: str
+    when: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundMet:
+    """A payload would have crossed an edge once more than its bound allows, and did not.
+
+    `rounds` is how often what shares the bound was crossed, `then` what happens now: `fail`, `review`, `pass`.
+    """
+
+    kind: ClassVar[str] = "bound.met"
+    at: str
+    bound: str
+    edge: str
+    most: int
+    rounds: int
+    then: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchVoted:
+    """How a branch of a fan-out with a join policy ended a turn: `answered`, `failed` or `refused`.
+
+    `fan` is the place of the turn that sent it, `round` counts how often branches were sent. `value` stands for the
+    value that has to agree, keyed per run; `left` is the payload of what its turn left, for a re-execution.
+    """
+
+    kind: ClassVar[str] = "branch.voted"
+    at: str
+    fan: str
+    round: int
+    branch: int
+    agent: str
+    state: str
+    value: str
+    left: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinDecided:
+    """A join policy was met (`released`), or cannot be (`unmet`). Durable before anything follows from it.
+
+    `fan` is the place of the turn that sent the branches, `source` its agent. `branches` says how each stood, by its
+    number: `counted`, `answered`, `failed`, `refused`, `late`, `parked`.
+    """
+
+    kind: ClassVar[str] = "join.decided"
+    fan: str
+    source: str
+    policy: str
+    outcome: str
+    why: str
+    branches: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +298,22 @@ class PriceGiven:
     input_per_million: str
     output_per_million: str
     by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInside:
+    """A run of another system ended inside a turn of this one: how, what its answer is to be believed, and its marks.
+
+    `at` is a place inside the turn; `label` that of all that crossed to its end; `marks` are (kind, agent, why) each.
+    """
+
+    kind: ClassVar[str] = "run.inside"
+    at: str
+    run: str
+    system: str
+    status: str
+    label: Sequence[str]
+    marks: Sequence[Sequence[str]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -447,6 +543,35 @@ class ReviewAnswered:
     """
 
     kind: ClassVar[str] = "review.answered"
+    review: str
+    at: str
+    decision: str
+    reason: str
+    reviewer: str
+    arguments: str = ""
+    words: str = ""
+    signature: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewWithdrawn:
+    """A run goes on without an answer to a question, and says why. `open`: it may be answered yet, for the record."""
+
+    kind: ClassVar[str] = "review.withdrawn"
+    review: str
+    at: str
+    reason: str
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewNoted:
+    """A person answered a question that a run had gone on without. Nothing follows from it.
+
+    The fields are those of `review.answered`.
+    """
+
+    kind: ClassVar[str] = "review.noted"
     review: str
     at: str
     decision: str
@@ -690,13 +815,19 @@ Record = (
     | AgentFailed
     | HandoffAsked
     | ContractPassed
+    | BranchVoted
+    | JoinDecided
     | SharedWritten
     | SharedRefused
     | ContractViolated
+    | BoundMet
+    | StageSkipped
+    | RunRestarted
     | BudgetCharged
     | BudgetRaised
     | PriceGiven
     | RunDrained
+    | RunInside
     | ModelReserved
     | ModelSettled
     | ModelFailed
@@ -712,6 +843,8 @@ Record = (
     | CallJudged
     | ReviewAsked
     | ReviewAnswered
+    | ReviewWithdrawn
+    | ReviewNoted
     | EffectIntended
     | EffectDone
     | EffectRefused

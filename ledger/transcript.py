@@ -10,10 +10,13 @@ from typing import Any, Literal, assert_never
 import orjson
 
 from .entry import Entry
+from .nesting import Nesting
 from .records import (
     AgentEnded,
     AgentFailed,
     AgentStarted,
+    BoundMet,
+    BranchVoted,
     BudgetCharged,
     BudgetRaised,
     CallJudged,
@@ -29,6 +32,7 @@ from .records import (
     EffectRetried,
     EffectReused,
     HandoffAsked,
+    JoinDecided,
     ModelCached,
     ModelDegraded,
     ModelEscalated,
@@ -50,16 +54,24 @@ from .records import (
     ReplyReused,
     ReviewAnswered,
     ReviewAsked,
+    ReviewNoted,
+    ReviewWithdrawn,
     RunDrained,
     RunEnded,
+    RunInside,
+    RunRestarted,
     RunResumed,
     RunStarted,
     SharedRefused,
     SharedWritten,
+    StageSkipped,
     UndoDone,
     UndoFailed,
     UndoIntended,
 )
+from .told import way_of
+from .told_joins import join_of
+from .told_shared import shared_of
 
 Tone = Literal["run", "agent", "contract", "model", "tool", "review", "good", "bad", "quiet"]
 CUT = 600
@@ -72,7 +84,7 @@ class Scene:
 
     Attributes:
         seconds: since the run began.
-        depth: 0 for the run and its contracts, 1 for agents, 2 for what an agent does.
+        depth: 0 for the run and its contracts, 1 for agents, 2 for what an agent does; one more inside each team.
         title: a few words; `facts` are (label, value) pairs below it; `tone` is how it should look.
     """
 
@@ -92,10 +104,11 @@ def transcript(entries: Sequence[Entry], payload: Payload) -> list[Scene]:
         payload: finds a payload of that run by digest.
     """
     start = entries[0].time if entries else 0.0
-    teller = _Teller(payload)
+    teller, nesting = _Teller(payload), Nesting()
     scenes = []
     for entry in entries:
         depth, tone, title, facts = teller.tell(entry)
+        depth = nesting.deeper(entry, depth)
         shown = tuple((label, value) for label, value in facts if value)
         scenes.append(
             Scene(seq=entry.seq, seconds=entry.time - start, depth=depth, tone=tone, title=title, facts=shown)
@@ -103,7 +116,7 @@ def transcript(entries: Sequence[Entry], payload: Payload) -> list[Scene]:
     return scenes
 
 
-_Told = tuple[int, Tone, str, list[tuple[str, str]]]
+Told = tuple[int, Tone, str, list[tuple[str, str]]]
 
 
 class _Teller:
@@ -116,7 +129,7 @@ class _Teller:
         body = self._payload(digest)
         return body.decode(errors="replace") if body is not None else f"(payload {digest[:12]} is not kept)"
 
-    def tell(self, entry: Entry) -> _Told:
+    def tell(self, entry: Entry) -> Told:
         match entry.record:
             case RunStarted() | RunResumed() | RunEnded() as record:
                 return self._run(record)
@@ -134,6 +147,10 @@ class _Teller:
             case ContractViolated() as r:
                 faults = [("faults", "; ".join(r.faults)), ("then", f"{r.then} (try {r.tries})")]
                 return 0, "bad", f"contract {r.contract} on {r.edge}: refused", faults
+            case BoundMet() | RunRestarted() | StageSkipped() as record:
+                return way_of(record)
+            case BranchVoted() | JoinDecided() | ReviewWithdrawn() | ReviewNoted() as record:
+                return join_of(record)
             case SharedWritten() as r:
                 facts = [("value", self._content(r.value)), ("label", ", ".join(r.label))]
                 return 2, "contract", f"{r.writer} writes shared {r.key!r}, version {r.version}", facts
@@ -144,6 +161,9 @@ class _Teller:
                 return self._model(record)
             case BudgetCharged() | BudgetRaised() | PriceGiven() | RunDrained() as record:
                 return _budget(record)
+            case RunInside() as r:
+                facts = [("run", r.run), ("label", "/".join(r.label))]
+                return 2, "run", f"a run of {r.system} inside: {r.status}", facts
             case ModelEscalated() | ModelDegraded() | ModelFellBack() | ModelRetried() as record:
                 return _chosen(record)
             case ModelCached() | ModelSaved() as record:
@@ -172,7 +192,7 @@ class _Teller:
             case UndoIntended() | UndoDone() | UndoFailed() as record:
                 return self._undo(record)
             case RecordRead() | RecordClaimed() | RecordSettled() | RecordRefused() | RecordReleased() as record:
-                return _shared(record)
+                return shared_of(record)
             case DeadRetried() as r:
                 return 0, "run", f"{r.by} has it gone on with", [("it was", r.status)]
             case DeadDropped() as r:
@@ -183,7 +203,7 @@ class _Teller:
             case other:
                 assert_never(other)
 
-    def _run(self, record: RunStarted | RunResumed | RunEnded) -> _Told:
+    def _run(self, record: RunStarted | RunResumed | RunEnded) -> Told:
         match record:
             case RunStarted() as r:
                 facts = [
@@ -215,9 +235,10 @@ class _Teller:
             ("history", f"{r.history_kept} messages" if r.history_kept else ""),
             ("labels", ", ".join(f"{name}: {'/'.join(label)}" for name, label in r.labels.items())),
             ("repaired", f"after {r.tries} tries" if r.tries else ""),
+            ("marks", "; ".join(f"{kind} of {agent}: {why}" for kind, agent, why in r.marks)),
         ]
 
-    def _model(self, record: ModelReserved | ModelSettled | ModelFailed | ModelRefused) -> _Told:
+    def _model(self, record: ModelReserved | ModelSettled | ModelFailed | ModelRefused) -> Told:
         match record:
             case ModelReserved() as r:
                 return 2, "quiet", f"reserved for {r.model}: {amounts(r.reserved)}", []
@@ -237,7 +258,7 @@ class _Teller:
             case ModelRefused() as r:
                 return 2, "bad", f"model {r.model} was not called", [("reason", r.reason)]
 
-    def _judged(self, r: CallJudged) -> _Told:
+    def _judged(self, r: CallJudged) -> Told:
         tones: Mapping[str, Tone] = {"allow": "tool", "ask": "review"}
         facts = [
             ("arguments", self._content(r.arguments)),
@@ -249,7 +270,7 @@ class _Teller:
         ]
         return 2, tones.get(r.verdict, "bad"), f"{r.tool}: {r.verdict}", facts
 
-    def _effect(self, record: EffectIntended | EffectDone | EffectRefused | EffectFailed | EffectReused) -> _Told:
+    def _effect(self, record: EffectIntended | EffectDone | EffectRefused | EffectFailed | EffectReused) -> Told:
         match record:
             case EffectIntended() as r:
                 return 2, "quiet", f"{r.tool}: intended", [("effect", r.effect), ("idempotency", r.idempotency)]
@@ -264,7 +285,7 @@ class _Teller:
             case EffectReused() as r:
                 return 2, "good", f"{r.tool}: recorded outcome given back, not done again", [("effect", r.effect)]
 
-    def _undo(self, record: UndoIntended | UndoDone | UndoFailed) -> _Told:
+    def _undo(self, record: UndoIntended | UndoDone | UndoFailed) -> Told:
         effect = [("effect", record.effect)]
         match record:
             case UndoIntended() as r:
@@ -277,7 +298,7 @@ class _Teller:
                 return 0, "bad", f"{r.by}: {r.tool} not undone, {known}", [*effect, ("error", r.error)]
 
 
-def _chosen(record: ModelEscalated | ModelDegraded | ModelFellBack | ModelRetried) -> _Told:
+def _chosen(record: ModelEscalated | ModelDegraded | ModelFellBack | ModelRetried) -> Told:
     match record:
         case ModelEscalated() as r:
             return 2, "model", f"the next tier is asked, {r.to} after {r.model}", [("reason", r.reason)]
@@ -290,7 +311,7 @@ def _chosen(record: ModelEscalated | ModelDegraded | ModelFellBack | ModelRetrie
             return 2, "bad", title, [("error", r.error)]
 
 
-def _spared(record: ModelCached | ModelSaved) -> _Told:
+def _spared(record: ModelCached | ModelSaved) -> Told:
     match record:
         case ModelCached() as r:
             facts = [("it had used", amounts(r.cost)), ("in run", r.run)]
@@ -300,7 +321,7 @@ def _spared(record: ModelCached | ModelSaved) -> _Told:
             return 2, "good", f"saved by {r.how.replace('_', ' ')}: {dollars}, {r.tokens} tokens", [("basis", r.basis)]
 
 
-def _contained(record: EffectRetried | CircuitMoved) -> _Told:
+def _contained(record: EffectRetried | CircuitMoved) -> Told:
     match record:
         case EffectRetried() as r:
             name = f"{r.tool} ({r.part})" if r.part else r.tool
@@ -315,23 +336,7 @@ def _contained(record: EffectRetried | CircuitMoved) -> _Told:
             return 2, "good" if r.after == "closed" else "bad", titles[r.after], [("latest failure", r.last)]
 
 
-def _shared(record: RecordRead | RecordClaimed | RecordSettled | RecordRefused | RecordReleased) -> _Told:
-    match record:
-        case RecordRead() as r:
-            return 2, "quiet", f"{r.tool}: read {r.record} at version {r.version}", [("record", r.alias)]
-        case RecordClaimed() as r:
-            return 2, "quiet", f"{r.tool}: holds {r.record} at version {r.version}", [("record", r.alias)]
-        case RecordSettled() as r:
-            how = f"changed, now at version {r.version}" if r.changed else f"unchanged at version {r.version}"
-            meanwhile = "" if r.sole else "it was changed by others while this effect was under way"
-            return 2, "quiet", f"{r.tool}: {r.record} {how}", [("record", r.alias), ("meanwhile", meanwhile)]
-        case RecordRefused() as r:
-            return 2, "bad", f"{r.tool}: {r.record} was not free", [("error", r.error), ("reason", r.reason)]
-        case RecordReleased() as r:
-            return 2, "review", f"{r.by}: {r.record} cleared, whatever became of the effect", [("record", r.alias)]
-
-
-def _budget(record: BudgetCharged | BudgetRaised | PriceGiven | RunDrained) -> _Told:
+def _budget(record: BudgetCharged | BudgetRaised | PriceGiven | RunDrained) -> Told:
     match record:
         case BudgetCharged() as r:
             return 2, "quiet", f"{'used' if r.settled else 'reserved'}: {amounts(r.amounts)}", [("by run", r.run)]

@@ -19,6 +19,7 @@ _DECISIONS = {
     "handoff": ("edit", "reject"),
     "failure": ("approve", "edit", "reject"),
     "budget": ("approve", "edit", "reject"),
+    "bound": ("approve", "edit", "reject"),
 }
 
 

@@ -23,12 +23,13 @@ from ..contracts.review import ReviewAnswer
 from ..contracts.shown import shown_text
 from ..graphs.drawing import drawing_of, to_mermaid, to_png, to_svg
 from ..graphs.home import FILE, Home
+from ..graphs.solo import advice_of
 from ..graphs.system import RunResult, System
 from ..ledger.entry import verify
 from ..ledger.journal import effects_of
 from ..ledger.store import Ledger
 from ..ledger.transcript import plain, transcript
-from . import asked, dead, locks, policies, show, spending, undoing
+from . import advising, asked, dead, locks, policies, restarting, scaffold, show, spending, systems, undoing
 from .finding import ledger_of
 from .project import Served, load_all, load_served
 from .settings import Settings
@@ -40,10 +41,14 @@ Folder = Annotated[Path, typer.Option("--project", help="Folder that holds langg
 HERE = Path()
 
 
+advising.register(app)
 dead.register(app)
 locks.register(app)
 policies.register(app)
+restarting.register(app)
+scaffold.register(app)
 spending.register(app)
+systems.register(app)
 undoing.register(app)
 
 
@@ -138,16 +143,18 @@ def run(
 ) -> None:
     """Run a system on one request, or go on with a thread by answering its reviews.
 
+    Without either it plays the system's own cases, and checks each against what was written down of it before.
     Answers given here are the local operator's, so they are taken in the development environment only.
     """
+    if not input and not thread:
+        systems.played([load_served(system, project)], json=json)
+        return
     chosen = _system(system, project)
     try:
         if input:
             result = chosen.run(_request(input), thread=thread)
-        elif thread:
-            result = chosen.resume(thread, dict(map(_answer, answer or ())))
         else:
-            raise ProjectInvalid(name=system, faults=["give a request, or --thread to go on with one"])
+            result = chosen.resume(str(thread), dict(map(_answer, answer or ())))
     finally:
         chosen.close()
     if json:
@@ -257,6 +264,8 @@ def graph(
     """Draw a system's graph: mermaid text, or a picture. No network, no other program."""
     served = load_served(system, project)
     drawing = served.system.draw() if served.system else drawing_of(served.graph.get_graph(), title=served.name)
+    advice = advice_of(served.system.topology) if served.system else []
+    show.advice(err, advice)
     if svg:
         svg.write_text(to_svg(drawing), "utf-8")
     if png:
@@ -268,6 +277,7 @@ def graph(
                 "nodes": drawing.nodes,
                 "edges": drawing.edges,
                 "bounds": drawing.notes,
+                "advice": advice,
             }
         )
     elif svg or png:
@@ -296,13 +306,16 @@ def check(
             found = _verified(place.open()[0], quiet=json)
             place.close()
             chains, broken = chains + found[0], broken + found[1]
+    advice = [line for s in systems.values() if s.system for line in advice_of(s.system.topology)]
     if json:
-        _json({"systems": [_facts(s) for s in systems.values()], "chains": chains, "broken": broken})
+        told = {"systems": [_facts(s) for s in systems.values()], "chains": chains, "broken": broken, "advice": advice}
+        _json(told)
     else:
         table = Table("system", "agents", "tools", "edges", "policy", "digest")
         for served in systems.values():
             table.add_row(*map(str, _facts(served).values()))
         out.print(table)
+        show.advice(out, advice)
         out.print(f"{chains} chains verified" + (f", {len(broken)} BROKEN" if broken else ""))
         for fault in broken:
             out.print(plain(fault), markup=False, style="red")

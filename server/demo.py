@@ -88,7 +88,8 @@ def compared(home: Path) -> Agreement:
 
 def _same_model(system: System, home: Path) -> None:
     """Refuse to tell the runs of one model as those of another."""
-    for newest in system.ledger.runs(limit=1):
+    own = [run for run in system.ledger.runs() if run.system.partition("@")[0] == system.name]
+    for newest in own[:1]:
         played = {e.record.model for e in system.ledger.entries(newest.run) if isinstance(e.record, ModelReserved)}
         chosen = system.specs["triage"].model
         if other := played - {chosen}:

@@ -18,18 +18,28 @@ from langgraph.graph.state import CompiledStateGraph
 
 from ..contracts.errors import EdgewrightError, NotFound, ProjectInvalid
 from ..graphs.system import System, system_of
+from .showcase import Showcase
 
 FILE = "langgraph.json"
-BUILT_IN = {"customer_support": "edgewright.examples.customer_support.graph:graph"}
+BUILT_IN = {
+    "contract_drafting": "edgewright.examples.contract_drafting.graph:graph",
+    "coding_assistant": "edgewright.examples.coding_assistant.graph:graph",
+    "customer_support": "edgewright.examples.customer_support.graph:graph",
+    "investment_analysis": "edgewright.examples.investment_analysis.graph:graph",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """A named graph; `system` is None for a plain LangGraph graph, which runs without governance."""
+    """A named graph; `system` is None for a plain LangGraph graph, which runs without governance.
+
+    `showcase` plays the system's own cases, where its module has them.
+    """
 
     name: str
     graph: CompiledStateGraph[Any, Any, Any, Any]
     system: System | None
+    showcase: Showcase | None = None
 
 
 def project_graphs(folder: Path) -> tuple[Mapping[str, str], Path | None]:
@@ -85,13 +95,13 @@ def load_served(name: str, folder: Path) -> Served:
         fault = f"graph {name!r} ({specs[name]}) cannot be loaded: {type(error).__name__}: {error}"
         raise ProjectInvalid(name=where, faults=[fault]) from error
     if isinstance(found, System):
-        return Served(name=name, graph=found.graph, system=found)
+        return Served(name=name, graph=found.graph, system=found, showcase=getattr(module, "showcase", None))
     if isinstance(found, StateGraph):
         found = found.compile()
     if not isinstance(found, CompiledStateGraph):
         fault = f"graph {name!r} ({specs[name]}) is a {type(found).__name__}, not a System or a LangGraph graph"
         raise ProjectInvalid(name=where, faults=[fault])
-    return Served(name=name, graph=found, system=system_of(found))
+    return Served(name=name, graph=found, system=system_of(found), showcase=getattr(module, "showcase", None))
 
 
 def load_all(folder: Path) -> dict[str, Served]:

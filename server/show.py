@@ -142,6 +142,12 @@ def headline(entries: Sequence[Entry], verified: int | None, fault: str = "") ->
     return Group(first, second, Text())
 
 
+def advice(console: Console, lines: Sequence[str]) -> None:
+    """What the systems of a project say of their own size."""
+    for line in lines:
+        console.print(Text.assemble(("advice: ", "yellow"), plain(line)))
+
+
 def failure(console: Console, error: EdgewrightError) -> None:
     """A typed error for a person: its name, and its message, which says the thing, the rule and the remedy."""
     console.print(Text.assemble((f"{type(error).__name__}: ", "bold red"), plain(str(error), cut=4000)))

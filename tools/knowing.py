@@ -149,6 +149,11 @@ class Knowledge:
                 self._fixed[at] = frozenset(map(str, value))
             self._seen.append(_Told(at, value, label, schema, own, given, tuple(self._echoes)))
 
+    def heard(self, at: str, label: Label) -> None:
+        """Something was told to an agent of which only the label is known: it colours all that the agent makes of it."""
+        with self._lock:
+            self._seen.append(_Told(at, {}, label, None, False, _Given(), ()))
+
     def fixed(self, places: Sequence[str]) -> frozenset[str] | None:
         """The tools that an agent said it needs, in the tries of its turn at `places`; None where it did not say."""
         within = _within(places)

@@ -10,6 +10,7 @@ step 1 of the graph that node `billing` ran at step 4.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,7 @@ class _Frame:
     next: int = 0
     seen: dict[str, str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
+    counted: Counter[str] = field(default_factory=Counter)
 
 
 class Positions:
@@ -110,6 +112,13 @@ class Positions:
             if (place := f"{at}.{index}") in known:
                 known.remove(place)
             known.append(place)
+
+    def nth(self, ns: str, what: str) -> int:
+        """How many of something a node had before in this execution of it; counts one more."""
+        with self._lock:
+            counted = self._frame(ns).counted
+            counted[what] += 1
+            return counted[what] - 1
 
     def call(self, ns: str, call_id: str | None, before: Before = lambda path, taken: ()) -> str:
         """The position of a tool call: by the reply that asked for it, or as an own call of its node.

@@ -52,7 +52,8 @@ R = TypeVar("R")
 class Grounds:
     """What a run stands on, fixed when it starts: identity, rules, limits, means.
 
-    `budget` is its own; `budgets` are those that it shares with other runs.
+    `budget` is its own; `budgets` are those that it shares with other runs. `limits` are those of its agents, `teams`
+    the teams inside which an agent is, by its name: what it spends they spend, too.
     """
 
     run: str
@@ -68,6 +69,7 @@ class Grounds:
     budgets: tuple[Budget, ...] = ()
     loops: Loops = LOOPS
     limits: Mapping[str, Budget] = field(default_factory=dict)
+    teams: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -110,6 +112,7 @@ class Run:
         name = grounds.system.partition("@")[0]
         shared = shared_budgets(grounds.budgets, tenant=grounds.tenant, system=name, thread=grounds.thread)
         self.spending = Spending(grounds.budget, shared, name=grounds.system, limits=grounds.limits)
+        self.spending.teams = grounds.teams
         self.trail = Trail(grounds.loops)
 
     @classmethod

@@ -129,6 +129,7 @@ class Spending:
         used: how much of shared budgets was used when somebody looked last, as a share needs it.
         gone: why this account reserves nothing more; empty while it is the run's.
         limits: of the agents, by name, as the system declares them.
+        teams: those inside which an agent is, by its name.
     """
 
     budget: Budget
@@ -143,9 +144,10 @@ class Spending:
     used: dict[str, float] = field(default_factory=dict)
     gone: str = ""
     limits: Mapping[str, Budget] = field(default_factory=dict)
+    teams: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def scopes(self, agent: str, limits: Budget) -> tuple[Meter, Meter]:
-        """The meters of the run and of an agent in it."""
+    def scopes(self, agent: str, limits: Budget) -> tuple[Meter, ...]:
+        """The meters of the run, of an agent in it, and of the teams that the agent is inside of."""
         run, name = self.meters.get("run"), f"agent {agent}"
         if run is None:
             run = self.meters["run"] = Meter("run", self.budget)
@@ -155,7 +157,9 @@ class Spending:
             own = self.meters[name] = Meter(name, declared)
         elif own.budget is not limits and limits != UNLIMITED:
             own.budget = limits
-        return run, own
+        if not (around := self.teams.get(agent)):
+            return run, own
+        return run, own, *(self.scopes(team, UNLIMITED)[1] for team in around)
 
     @property
     def spent(self) -> Amounts:
@@ -281,8 +285,8 @@ class Spending:
     def cheaper(self, agent: str, limits: Budget, refused: BudgetExceeded | None) -> tuple[Any, str] | None:
         """The model that one of these budgets wants asked instead, and why."""
         with self.lock:
-            run, own = self.scopes(agent, limits)
-        shares = [(own.scope, own.budget, own.share()), (run.scope, run.budget, run.share())]
+            run, *inner = self.scopes(agent, limits)
+        shares = [(meter.scope, meter.budget, meter.share()) for meter in (*inner, run)]
         shares += [(s.budget.name, s.budget, self._share(s)) for s in self.shared if s.budget.to]
         for scope, budget, share in shares:
             if not budget.to:

@@ -48,6 +48,8 @@ def agreement(system: System, desk: HelpDesk) -> Agreement:
 
 def _completed(system: System) -> Iterable[tuple[str, str]]:
     for summary in system.ledger.runs(limit=1_000_000):
+        if summary.system.partition("@")[0] != system.name:  # other systems may keep theirs in the same home
+            continue
         for entry in system.ledger.entries(summary.run):
             record = entry.record
             if isinstance(record, EffectDone) and record.changes_world:

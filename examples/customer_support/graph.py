@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from edgewright.server.settings import Settings
 
+from .showcase import showcase
 from .system import build
+
+__all__ = ["graph", "showcase", "system"]
 
 _settings = Settings()
 

@@ -110,7 +110,7 @@ def boxes_of(given: Drawing) -> list[tuple[float, float, float, float]]:
     sizes = [size for size, _ in sizes_of(given)]
     boxes = []
     for offset, sideways in ((0.0, False), (1e6, True)):
-        plan = _picture._plan(given, edges, sideways=sideways)
+        plan = _picture._plan(given, edges, sizes_of(given), sideways=sideways)
         for (x, y), (wide, high) in zip(plan.centres, sizes, strict=True):
             assert x - wide / 2 >= -0.01
             assert y - high / 2 >= -0.01
@@ -132,7 +132,7 @@ def test_no_two_nodes_overlap_and_every_node_is_on_the_canvas(given: Drawing) ->
 @settings(max_examples=150, deadline=None)
 @given(drawings(), st.booleans())
 def test_no_edge_runs_through_a_node(given: Drawing, sideways: bool) -> None:
-    plan = _picture._plan(given, _picture._merged(given), sideways=sideways)
+    plan = _picture._plan(given, _picture._merged(given), sizes_of(given), sideways=sideways)
     sizes = [size for size, _ in sizes_of(given)]
     for wire in plan.wires:
         for before, piece in pairwise(wire.path):
@@ -215,7 +215,7 @@ def test_the_supervisor_keeps_its_kinds_labels_and_repairs() -> None:
 
 def test_a_review_node_that_the_graph_returns_from_stands_beside_it() -> None:
     given = supervisor()
-    plan = _picture._plan(given, _picture._merged(given), sideways=False)
+    plan = _picture._plan(given, _picture._merged(given), sizes_of(given), sideways=False)
     places = {node.id: place for node, place in zip(given.nodes, plan.centres, strict=True)}
     assert all(places["review"][0] > x for name, (x, _) in places.items() if name != "review")
 
@@ -223,7 +223,8 @@ def test_a_review_node_that_the_graph_returns_from_stands_beside_it() -> None:
 def test_a_review_node_in_the_line_of_flow_is_ranked_like_any_other() -> None:
     nodes = tuple(DrawnNode(id=k, kind="review" if k == "b" else "agent", label=k) for k in "abc")
     edges = (DrawnEdge(source="a", target="b"), DrawnEdge(source="b", target="c"))
-    plan = _picture._plan(Drawing(title="", nodes=nodes, edges=edges), list(edges), sideways=False)
+    drawn = Drawing(title="", nodes=nodes, edges=edges)
+    plan = _picture._plan(drawn, list(edges), sizes_of(drawn), sideways=False)
     heights = [y for _, y in plan.centres]
     assert heights == sorted(heights)
     assert len(set(heights)) == 3
@@ -238,7 +239,7 @@ def line_of(count: int) -> Drawing:
 @pytest.mark.parametrize(("count", "columns"), [(5, 1), (19, 2), (40, 4)])
 def test_a_long_line_is_folded_into_columns_that_touch_nothing(count: int, columns: int) -> None:
     given = line_of(count)
-    plan = _picture._plan(given, list(given.edges), sideways=False)
+    plan = _picture._plan(given, list(given.edges), sizes_of(given), sideways=False)
     assert len({round(x) for x, _ in plan.centres}) == columns
     assert plan.height < 900
     boxes_of(given)

@@ -156,7 +156,7 @@ def test_an_error_is_json_where_json_was_asked_for(run: Run) -> None:
     assert code == 2
     found = json.loads(out)
     assert found["error"] == "NotFound"
-    assert found["facts"]["known"] == ["customer_support"]
+    assert "customer_support" in found["facts"]["known"]
 
 
 def test_a_run_is_explained_afterwards(run: Run, home: Path) -> None:
@@ -227,7 +227,7 @@ def test_check_tells_what_was_validated(run: Run, home: Path) -> None:
     code, out, _ = run("check", "--json")
     assert code == 0
     found = json.loads(out)
-    assert found["systems"][0]["system"] == "customer_support@1"
+    assert "customer_support@1" in [system["system"] for system in found["systems"]]
     assert found["broken"] == []
 
 

@@ -209,10 +209,12 @@ class Agent:
 
     @cached_property
     def _code(self) -> str:
-        """Digest of what it does, where that is code. A team's agents and edges count by themselves."""
+        """Digest of what it does in code, middleware too. A team's agents and edges count by themselves."""
+        own = source_digest(self.function) if self.function else ""
         if self.graph is not None:
-            return graph_digest(self.graph)
-        return source_digest(self.function) if self.function else ""
+            own = graph_digest(self.graph)
+        beside = [source_digest(type(m)) for m in self.middleware]
+        return digest([own, *beside]) if beside else own
 
     def _called(self, model: Models) -> str:
         """What its model is called in its spec; a digest of what it declares of its calls stands behind the names."""

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import orjson
 from langchain_core.callbacks import BaseCallbackManager
-from langgraph.config import get_config, get_stream_writer
+from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp, GraphDrained, is_invalid_resume
 from langgraph.types import Command
 
@@ -40,7 +40,7 @@ from .skipping import skipped_stage
 from .stages import Condition
 from .state import Turned
 from .stopping import allowed, is_asked, stopped
-from .teams import CompiledTeam, is_within
+from .teams import CompiledTeam, is_within, writer_of
 from .tokens import TOKENS, Tokens
 
 
@@ -318,7 +318,7 @@ def _tokens(run: Run, agent: CompiledAgent, answers: Contract | None) -> Tokens 
     if answers is None or not get_config().get("configurable", {}).get(TOKENS):
         return None
     redactor = answers.redactor(run.knows.known)
-    return Tokens(agent=agent.name, tool=SUBMIT, contract=answers, redactor=redactor, write=get_stream_writer())
+    return Tokens(agent=agent.name, tool=SUBMIT, contract=answers, redactor=redactor, write=writer_of(run.grounds.run))
 
 
 def _started(run: Run, who: str, at: str, spec_digest: str, inbox: Any) -> Draft:

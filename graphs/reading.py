@@ -8,13 +8,16 @@ inside another graph alike (`inside.py`). What it raises is told the same way (`
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.graph import Graph
 from langgraph.errors import GraphBubbleUp
+from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Interrupt, PregelTask, StateSnapshot
 
@@ -30,6 +33,7 @@ from .inside import AROUND, around, place_of, shielded
 from .restarting import RESTARTS
 from .runs import Runs
 from .state import PUBLIC, REQUEST, RUN
+from .teams import INSIDES
 from .telling import told
 from .tokens import TOKENS, Token
 
@@ -109,16 +113,29 @@ class GovernedGraph(CompiledStateGraph[Any, Any, Any, Any]):
                 await self._refuse_open(config, thread, new=isinstance(input, Mapping))
             if thread and not within:
                 await stack.enter_async_context(StopsRecorded(self.governing.runs, thread))
-            inner = cast("AsyncGenerator[Any, None]", super().astream(input, config, stream_mode=asked, **options))
+            options |= {"stream_mode": asked, "subgraphs": nested}
+            inner = cast("AsyncGenerator[Any, None]", super().astream(input, config, **options))
             async for part in await stack.enter_async_context(aclosing(inner)):
-                mode, data = (part["type"], part["data"]) if version == "v2" else part
-                for shown, found in self._projected(mode, data, modes, thread):
+                ns, mode, data = _told(part, version == "v2", nested)
+                parts = self._projected(mode, data, modes, thread) if not ns else self._inside(ns, mode, data)
+                for shown, found in parts:
                     if version == "v2":
                         yield {**part, "type": shown, "data": found}
                     elif nested:
-                        yield ((), shown, found) if several else ((), found)
+                        yield (ns, shown, found) if several else (ns, found)
                     else:
                         yield (shown, found) if several else found
+
+    def _inside(self, ns: tuple[str, ...], mode: str, data: Any) -> Iterator[tuple[str, Any]]:
+        """Of what streams from inside a node: which nodes of a team took their turn, and nothing of an agent's own."""
+        graph: StateGraph[Any, Any, Any, Any] = self.builder
+        for level in ns:
+            team = INSIDES.get(graph, {}).get(level.partition(":")[0])
+            if team is None:
+                return
+            graph = team.builder
+        if mode == "updates" and (names := [name for name in data if not name.startswith("__")]):
+            yield mode, dict.fromkeys(names)
 
     async def _refuse_open(self, config: RunnableConfig, thread: str, *, new: bool) -> None:
         """Refuse to go on with what began under too different a version, and to begin beside an open question."""
@@ -188,6 +205,16 @@ class GovernedGraph(CompiledStateGraph[Any, Any, Any, Any]):
         """
         raise ReadRefused(what="astream_log", remedy="use astream")
 
+    # -- the picture ---------------------------------------------------------------------------------------------
+
+    def get_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Graph:
+        """As LangGraph's; an edge without a word that is the only one out of its node is no choice."""
+        return _plain(super().get_graph(config, xray=xray))
+
+    async def aget_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Graph:
+        """As `get_graph`."""
+        return _plain(await super().aget_graph(config, xray=xray))
+
     # -- reading and writing state -------------------------------------------------------------------------------
 
     def get_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> StateSnapshot:
@@ -229,9 +256,28 @@ class GovernedGraph(CompiledStateGraph[Any, Any, Any, Any]):
         self.bulk_update_state(config, supersteps)
 
 
+def _plain(graph: Graph) -> Graph:
+    ways = Counter(edge.source for edge in graph.edges)
+    alone = [edge.data is None and ways[edge.source] == 1 for edge in graph.edges]
+    graph.edges = [e._replace(conditional=False) if only else e for e, only in zip(graph.edges, alone, strict=True)]
+    return graph
+
+
 def _review_of(found: Interrupt) -> str:
     value = found.value.get("id") if isinstance(found.value, Mapping) else None
     return str(value or found.id)
+
+
+def _told(part: Any, named: bool, nested: bool) -> tuple[tuple[str, ...], str, Any]:
+    """The namespace, mode and data of a part of a stream, in whichever form it comes.
+
+    A token of an answer is the whole graph's, wherever its model was asked.
+    """
+    if named:
+        ns, mode, data = tuple(part.get("ns") or ()), part["type"], part["data"]
+    else:
+        ns, mode, data = part if nested else ((), *part)
+    return () if isinstance(data, Token) else ns, mode, data
 
 
 def _public(keys: str | Sequence[str]) -> bool:

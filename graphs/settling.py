@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from string import ascii_letters
 from typing import Any
 
 from ..contracts.edge import Edge, FanOut
 from ..contracts.errors import ContractViolation, JoinUnmet
 from ..contracts.failure import Skip, why_of
-from ..contracts.join import ALL, Ballot
+from ..contracts.join import ALL, Ballot, Released, decide
 from ..contracts.marks import Mark
 from ..contracts.review import AskingRule, binding_of
 from ..ledger.entry import Draft
@@ -60,9 +61,15 @@ class Behind:
         return bool(self.ballots) and self.decided is None
 
     def met(self) -> None:
-        """Raises JoinUnmet: the policy cannot be met, and then the run fails."""
-        if self.decided is not None and self.decided.outcome == "unmet" and self.fan.join.otherwise == "fail":
+        """Raises JoinUnmet: the policy cannot be met, and then the run fails; or what had met it did not hold."""
+        if self.decided is None:
+            return
+        if self.decided.outcome == "unmet" and self.fan.join.otherwise == "fail":
             raise self.unmet(self.decided.why)
+        # A turn that is taken again for what it writes may end in another way; what was counted must be handed on.
+        ended = [Ballot("failed") if b.state == "refused" else b for b in self.ballots]
+        if self.decided.outcome == "released" and not isinstance(decide(self.fan.join, ended, inf), Released):
+            raise self.unmet("it was met by an answer that did not hold")
 
     def marks(self) -> list[dict[str, str]]:
         """What a reader has to know of the join, where it is handed on although its policy was not met."""

@@ -7,13 +7,14 @@ there. What interrupts it interrupts the graph around, and it is gone on with fr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NotRequired
 from weakref import WeakKeyDictionary
 
 from langchain_core.messages import AnyMessage
+from langgraph.config import get_stream_writer
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from typing_extensions import TypedDict  # Pydantic, which makes its schemas, takes typing's from Python 3.12 only
@@ -46,6 +47,8 @@ class TeamOutput(TypedDict):
     active: NotRequired[dict[str, str]]
 
 
+_WRITER: ContextVar[Callable[[Any], None] | None] = ContextVar("edgewright_writer", default=None)
+"""Writes to the stream of the outermost graph: LangGraph shows nobody what is written to that of a graph inside."""
 INSIDES: WeakKeyDictionary[StateGraph[Any, Any, Any, Any], dict[str, CompiledStateGraph[Any, Any, Any, Any]]]
 INSIDES = WeakKeyDictionary()
 """The graphs of the teams in a graph, by the name of their node: LangGraph knows a node only as a function."""
@@ -93,11 +96,19 @@ class CompiledTeam:
 
 @contextmanager
 def _within(run: str) -> Iterator[None]:
+    writer = _WRITER.set(writer_of(run))
     token = _WITHIN.set(run)
     try:
         yield
     finally:
         _WITHIN.reset(token)
+        _WRITER.reset(writer)
+
+
+def writer_of(run: str) -> Callable[[Any], None]:
+    """What writes to the stream that the reader of a run has."""
+    known = _WRITER.get() if is_within(run) else None
+    return known or get_stream_writer()
 
 
 def is_within(run: str) -> bool:

@@ -37,7 +37,7 @@ def restart(
     json: Json = False,
     project: Folder = HERE,
 ) -> None:
-    """Begin a run that has ended again at a stage, with what had crossed to it then; exit 1 unless it completes, or waits."""
+    """Begin a run that has ended again at a stage, with what had crossed to it; exit 1 unless it completes or waits."""
     systems = [s.system for s in load_all(project).values() if s.system is not None]
     try:
         system, chosen = system_of_run(systems, run)

@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from importlib.util import find_spec
@@ -163,14 +163,19 @@ def _umask() -> int:
 
 
 def requirement() -> str:
-    """This package as a dependency: from where it was installed, or its release where that was a registry."""
+    """This package as a dependency of a project."""
     try:
-        here = distribution("edgewright")
+        return requirement_of(distribution("edgewright"))
     except PackageNotFoundError:
         return "edgewright"
-    major, minor, *_ = here.version.split(".")
+
+
+def requirement_of(here: Distribution) -> str:
+    """An installed package as a dependency: from where it was installed, or its release where that was a registry."""
     said = json_.loads(here.read_text("direct_url.json") or "{}")
-    if not (url := said.get("url")):
-        return f"edgewright>={here.version},<{f'0.{int(minor) + 1}' if major == '0' else int(major) + 1}"
-    vcs = said.get("vcs_info")
-    return f"edgewright @ {vcs['vcs']}+{url}@{vcs['commit_id']}" if vcs else f"edgewright @ {url}"
+    if vcs := said.get("vcs_info"):
+        return f"{here.name} @ {vcs['vcs']}+{said['url']}@{vcs['commit_id']}"
+    if url := said.get("url"):
+        return f"{here.name} @ {url}"
+    major, minor, *_ = here.version.split(".")
+    return f"{here.name}>={here.version},<{f'0.{int(minor) + 1}' if major == '0' else int(major) + 1}"

@@ -360,3 +360,15 @@ def test_a_handoffs_name_cannot_be_taken_by_a_tool() -> None:
 
     with pytest.raises(AgentInvalid, match="'submit' is taken"):
         with_model(plays(), own)
+
+
+class Quiet(AgentMiddleware[Any, Any, Any]):
+    """Does nothing."""
+
+
+def test_an_agent_with_other_middleware_is_another_behaviour() -> None:
+    plain, other = [
+        Agent("worker", version=1, prompt="Do it.", model=plays(name="with_middleware"), middleware=m).spec(None)
+        for m in ([], [Quiet()])
+    ]
+    assert plain.digest != other.digest

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from edgewright import Agent, Budget, Call, Handoff, Key, OfflineModel, Pipeline, System, Turn, tool
 from edgewright.agents.offline import Say
+from edgewright.contracts.errors import JoinUnmet
 from edgewright.contracts.join import any_of, first
 from edgewright.graphs.calls import Calls, Out
 from edgewright.ledger.records import EffectDone, ModelFailed, ModelReserved
@@ -202,6 +203,22 @@ async def test_an_answer_whose_write_was_in_conflict_counts_and_its_turn_is_take
     result = await bounded(system.arun({"text": "go"}))
     assert found(result) == ["a", "b"]
     assert begun.total() == 3
+
+
+async def test_an_answer_that_met_the_policy_and_does_not_hold_when_it_is_given_again_is_not_handed_on() -> None:
+    begun = Counter[str]()
+
+    async def writes(brief: dict[str, Any], _: dict[str, Any]) -> Any:
+        begun[brief["part"]] += 1
+        if begun.total() > 2:
+            raise ValueError("not again")
+        return Handoff(target="head", payload={"found": brief["part"]}, writes={"ledger": brief["part"]})
+
+    branch = Agent("clerk", version=1, function=writes, reads=["ledger"], writes=["ledger"])
+    shared = {"ledger": Key(type=str, writer="clerk", on_conflict="retry")}
+    system = joined(None, first(2), "a", "b", specialists=[branch], shared=shared)
+    with pytest.raises(JoinUnmet, match="an answer that did not hold"):
+        await bounded(system.arun({"text": "go"}))
 
 
 # -- the calls that are out -------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edgewright import ReviewAnswer, Reviewer, System
+from edgewright import Budget, OnViolation, ReviewAnswer, Reviewer, System
 from edgewright.contracts.errors import ReviewClosed, ReviewerRefused, ReviewExpired, ReviewInvalid
 from edgewright.contracts.failure import Ask
 from edgewright.contracts.join import Join, any_of, best_effort, first, quorum
@@ -201,9 +201,19 @@ async def test_an_answer_that_does_not_suffice_leaves_the_others_waiting() -> No
     assert (found(result), done, clerks.begun) == (["x", "y"], {"a": 1, "b": 1}, {"a": 1, "b": 1})
 
 
-async def test_a_person_who_is_asked_about_an_answer_that_nobody_mended_completes_the_join() -> None:
-    from edgewright import OnViolation
+async def test_a_branch_that_a_budget_keeps_from_its_turn_holds_nobody_up_who_waits_for_a_person() -> None:
+    clerks = Parking({"a": "x", "b": "y"}, asks="a")
+    system = office(clerks, first(2), "a", "b", budget=Budget(steps=4, then="ask"))
+    waiting = await bounded(system.arun({"text": "go"}))
+    assert sorted(r.kind for r in waiting.reviews) == ["budget", "call"]
+    for _ in range(4):  # the nodes behind the branches are steps, too
+        waiting = await bounded(system.aresume(waiting.thread, answers(waiting, "approve")))
+        if waiting.status == "completed":
+            break
+    assert (found(waiting), done, clerks.begun) == (["x", "y"], {"a": 1}, {"a": 1, "b": 1})
 
+
+async def test_a_person_who_is_asked_about_an_answer_that_nobody_mended_completes_the_join() -> None:
     clerks = Clerks({"a": {"found": 7}, "b": "y"})
     system = joined(clerks, first(2), "a", "b", rule=OnViolation(repair=0, then="review", role="lead"))
     waiting = await bounded(system.arun({"text": "go"}))

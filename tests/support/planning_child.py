@@ -78,7 +78,8 @@ def firm_in(folder: Path, kill: str) -> System:
             file.write("drafted\n")
         return drafts(handed)
 
-    real_answered, real_answer_to = questions._answered, roles.answer_to
+    asks, theirs = vars(questions), vars(roles)
+    real_answered, real_answer_to = asks["_answered"], theirs["answer_to"]
 
     async def answered(*given: Any) -> Any:
         if kill == "asked":
@@ -91,7 +92,7 @@ def firm_in(folder: Path, kill: str) -> System:
             die()
         return found
 
-    questions._answered, roles.answer_to = answered, answer_to
+    asks["_answered"], theirs["answer_to"] = answered, answer_to
     return firm(drafter=drafting, home=folder / "home")
 
 

@@ -13,7 +13,7 @@ from .agents.trimming import Trim
 from .contracts.budget import Budget, Price
 from .contracts.containment import Breaker, Bulkhead, Retry, Timeouts
 from .contracts.contract import Contract, Never
-from .contracts.edge import ALL, NO_HISTORY, Edge, FanOut, History, OnViolation, last, summary
+from .contracts.edge import ALL, NO_HISTORY, Bound, Edge, FanOut, History, OnViolation, last, summary
 from .contracts.errors import EdgewrightError, ToolRefusal
 from .contracts.failure import Ask, FallBack, Skip, Stop
 from .contracts.join import Join, any_of, best_effort, first, quorum
@@ -30,6 +30,7 @@ from .graphs.plain_edge import contract_edge
 from .graphs.planning import PlanningSupervisor
 from .graphs.roles import human_review
 from .graphs.solo import Solo
+from .graphs.stages import LoopBack, Map, Parallel, Stage
 from .graphs.store import VersionedStore
 from .graphs.supervisor import Supervisor
 from .graphs.swarm import Swarm
@@ -45,6 +46,7 @@ __all__ = [
     "NO_HISTORY",
     "Agent",
     "Ask",
+    "Bound",
     "Breaker",
     "Budget",
     "Bulkhead",
@@ -61,11 +63,14 @@ __all__ = [
     "Key",
     "Label",
     "Limit",
+    "LoopBack",
+    "Map",
     "Mark",
     "Never",
     "OfflineModel",
     "OnViolation",
     "Origin",
+    "Parallel",
     "Pipeline",
     "PlanningSupervisor",
     "Policy",
@@ -80,6 +85,7 @@ __all__ = [
     "SharedRecord",
     "Skip",
     "Solo",
+    "Stage",
     "Stop",
     "Supervisor",
     "Swarm",

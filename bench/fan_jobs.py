@@ -65,7 +65,7 @@ def total(count: int) -> int:
     return sum(range(count))
 
 
-# -- models: all of one class, which answers at once --------------------------------------------------------------------
+# -- models: all of one class, which answers at once ------------------------------------------------------------------
 
 
 def _finds(turn: Turn) -> Say | list[Call]:
@@ -90,7 +90,7 @@ def head(count: int) -> OfflineModel:
     return OfflineModel(f"bench_head_{count}", rules)
 
 
-# -- ours ---------------------------------------------------------------------------------------------------------------
+# -- ours -------------------------------------------------------------------------------------------------------------
 
 
 def governed(kind: Kind, count: int, home: Path | None, *, routed: Kind = "function") -> System:
@@ -124,7 +124,7 @@ def governed(kind: Kind, count: int, home: Path | None, *, routed: Kind = "funct
     return System("fan", version=1, topology=topology, home=home)
 
 
-# -- plain LangGraph ----------------------------------------------------------------------------------------------------
+# -- plain LangGraph --------------------------------------------------------------------------------------------------
 
 
 class State(TypedDict):
@@ -141,7 +141,7 @@ async def find(state: Any) -> dict[str, Any]:
     return {"found": [state["part"]]}
 
 
-def sent(count: int, worker: Callable[[Any], Any] = find) -> Plain:
+def sent(count: int, worker: Any = find) -> Plain:
     """`Send` to each worker, a reducer, and a node behind them."""
 
     async def route(state: State) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a governed fan-out costs beside LangGraph's own, for specialists that are functions and for those that ask models.
+"""What a governed fan-out costs beside LangGraph's own: specialists that are functions, and those that ask models.
 
 Ours is a Supervisor with an aggregator, with all that stands around it: a contract before and behind the branches that
 validates each payload and looks for card numbers and credentials, and a record of every crossing, turn and model call.

@@ -1,8 +1,8 @@
 """Times variants of one job in paired rounds: every variant takes its turn in each round, and ratios are taken in it.
 
-What else the machine does falls on the two sides of a ratio alike, and a variant that changes the heap or the page cache
-does not always stand before the same one: every second round goes backwards. Beside the time on the clock stands what
-the process computed, all its threads together: that of a busy machine is closer to that of a quiet one.
+What else the machine does falls on the two sides of a ratio alike. Every second round goes backwards, so that a variant
+which changes the heap or the page cache does not always stand before the same one. Beside the time on the clock stands
+what the process computed, all its threads together: on a busy machine it is closer to what a quiet one would show.
 """
 
 from __future__ import annotations

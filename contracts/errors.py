@@ -21,6 +21,7 @@ The hierarchy::
     ├── GateError                a gate said no, while running
     │   ├── ContractViolation
     │   │   └── PartialRefused   a contract takes no partial input
+    │   ├── MarksUnread          a system as a node answers with marks that the graph around has no key for
     │   ├── TurnFailed           an agent's turn failed, and nobody let the run go on
     │   ├── NothingLeft          every branch of a fan-out failed and was skipped
     │   ├── PlanFailed           steps of a plan failed, and it was planned anew as often as may be

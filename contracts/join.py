@@ -81,18 +81,22 @@ class Join:
                 raise ValueError(f"{self.kind} join: {name}={given!r}; it takes one of {known}")
 
     def told(self, branches: int) -> str:
-        """The policy in words, of a fan-out of so many branches: `any of 4`, `2 of 3 agree on recommendation`."""
+        """The policy in words, of a fan-out of so many branches: `any of 4`, `2 of 3 agree on recommendation`.
+
+        Of fewer than it needs, as where one agent is to be sent several times, nothing is said of their number.
+        """
+        of = f" of {branches}" if branches >= self.count else ""
         match self.kind:
             case "all":
                 return f"all of {branches}"
             case "any":
-                told = f"any of {branches}"
+                told = f"any{of}"
             case "first":
-                told = f"first {self.count} of {branches}"
+                told = f"first {self.count}{of}"
             case "quorum":
-                told = f"{self.count} of {branches} agree on {self.agree}"
+                told = f"{self.count}{of} agree on {self.agree}"
             case "best_effort":
-                told = f"at least {self.count} of {branches}"
+                told = f"at least {self.count}{of}"
             case _:
                 assert_never(self.kind)
         return told if self.deadline is None else f"{told} within {self.deadline:g} s"

@@ -29,6 +29,7 @@ from .contract import Contract
 from .digest import canonical, digest_text
 from .edge import Edge, FanOut
 from .errors import LockInvalid
+from .join import ALL
 from .loops import LOOPS, Loops
 from .tool import LATER, ToolSpec
 
@@ -196,6 +197,7 @@ def _fan_out(fan: FanOut) -> dict[str, Any]:
         "target": fan.target,
         "gathered": fan.gathered.id,
         "limit": fan.limit,
+        **({"join": fan.join.as_json()} if fan.join != ALL else {}),
     }
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
+from .bound_changes import bound_changes
 from .compat import WHOLE, diff
 from .json_schema import ANNOTATIONS, mapped
 from .phrases import quoted
@@ -300,6 +301,8 @@ def _edge(system: str, old: Entry, new: Entry, was: Entry, now: Entry) -> Iterat
         reason = f"On violation: {_rule(here)} from now on, {_rule(then)} until now."
         kind = "changes_security" if people else "safe"
         yield replace(_of_edge(system, now, kind, reason), path="on_violation")
+    for kind, reason in bound_changes(was.get("bound"), now.get("bound")):
+        yield replace(_of_edge(system, now, kind, reason), path="bound")
 
 
 def _rule(rule: Entry) -> str:

@@ -137,7 +137,8 @@ class ReviewRequest(BaseModel):
     `kind`: `call` (may this tool call run?), `outcome_unknown` (a crash hid whether it happened: approve runs it
     again, reject leaves it), `handoff` (a payload broke its contract: edit it or reject it), `failure` (an agent's turn
     failed), `budget` (one ran out: approve adds as much as is proposed, edit says how much; or what a model costs),
-    `bound` (an edge was crossed as often as it may: approve is once more, edit is what is handed on instead).
+    `bound` (an edge was crossed as often as it may: approve is once more, edit is what is handed on instead),
+    `sign_off` (a person has a turn of their own: approve hands on what is shown, edit something else).
 
     `provenance` and `private` are of the arguments: where each comes from, and which hold something personal or
     secret. `effect`, `sink` and `description` (a digest) are of the tool. `approved` names what other reviews of this
@@ -148,7 +149,7 @@ class ReviewRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     id: str
-    kind: Literal["call", "outcome_unknown", "handoff", "failure", "budget", "bound"]
+    kind: Literal["call", "outcome_unknown", "handoff", "failure", "budget", "bound", "sign_off"]
     run: str
     agent: str
     tool: str = ""

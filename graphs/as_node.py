@@ -63,9 +63,7 @@ def as_node(
 def _system(of: System | Agent, takes: Contract | None, answer: Contract | None, options: dict[str, Any]) -> System:
     if isinstance(of, System):
         if takes is not None or answer is not None or options:
-            raise TopologyInvalid(
-                name=of.name, faults=["a system has its contracts, give none to its node"]
-            )
+            raise TopologyInvalid(name=of.name, faults=["a system has its contracts, give none to its node"])
         return of
     if takes is None or answer is None:
         raise TopologyInvalid(name=of.name, faults=["as a node an agent needs takes= and answer=, its contracts"])

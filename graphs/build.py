@@ -14,6 +14,7 @@ from typing_extensions import TypedDict  # Pydantic, which makes its schemas, ta
 from ..agents.agent import Agent, CompiledAgent
 from ..contracts.edge import END, START, Edge, FanOut, OnViolation
 from ..contracts.failure import STOP
+from ..contracts.join import ALL
 from .active import team_beginner
 from .bounds import Bounded, bounded_of
 from .crossing import contract_node
@@ -245,6 +246,10 @@ def _drawn(ways: Mapping[str, str], stand_in: str | None = None) -> dict[str, st
     return found
 
 
+def _behind(fan: FanOut, several: str) -> str:
+    return f"{several if fan.join == ALL else fan.join.told(len(fan.branches))} → {fan.target}"
+
+
 def _add_fan(graph: StateGraph[Any, Any, Any, Any], fan: FanOut, means: Means, stand_ins: Mapping[str, str]) -> None:
     several = f"{len(fan.branches)} branches" if len(fan.branches) > 1 else fan.branches[0]
     briefs, answers = fan.out.partition(" ")[0], fan.back.partition(" ")[0]
@@ -253,7 +258,7 @@ def _add_fan(graph: StateGraph[Any, Any, Any, Any], fan: FanOut, means: Means, s
     out = {k: v for k, v in ways.items() if k != "passed"}
     drawn = {**dict.fromkeys(fan.branches, "passed"), **_drawn(out, stand_ins.get(fan.source))}
     graph.add_node(fan.out, out_node(fan, ways, means), destinations=drawn, metadata={METADATA: before})
-    behind = {"kind": "contract", "label": answers, "detail": f"{several} → {fan.target}"}
+    behind = {"kind": "contract", "label": answers, "detail": _behind(fan, several)}
     after = _ways(fan.on_violation, fan.target, "", means)
     again = {k: v for k, v in after.items() if k in ("passed", "review")}
     drawn = _drawn(again)

@@ -159,7 +159,7 @@ async def crossed(
     return recorded(
         run,
         edge,
-        replace(crossing, redacted=(*crossing.redacted, *cut)),
+        replace(crossing, redacted=(*crossing.redacted, *cut)) if cut else crossing,
         at=at,
         labels=labels,
         branch=branch,

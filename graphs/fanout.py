@@ -163,10 +163,9 @@ def back_node(fan: FanOut, ways: Mapping[str, str], means: Means) -> Node:
             sends += [Send(t["source"], _again(run, t, shared, gate=REPAIR, faults=f)) for t, f in mend]
             sends += [Send(t["source"], _again(run, t, shared, gate=FAILED, faults=f)) for t, f in failed]
             sends += [Send(t["stand_in"], _again(run, t, shared, gate=STAND_IN)) for t in waiting if "stand_in" in t]
-            for turned, passed in good:
-                if turned["branch"] not in lost:
-                    run.note(passed.draft)
-                    results[str(turned["branch"])] = _result(_role(turned, means), passed)
+            held = [(t, p) for t, p in good if t["branch"] not in lost]
+            run.note(*(p.draft for _, p in held))
+            results |= {str(t["branch"]): _result(_role(t, means), p) for t, p in held}
             stand.met()
             update |= {"results": results, "shared": shared}
             if sends and stand.ballots:

@@ -48,7 +48,7 @@ class Question:
         fits: whether an edit can be taken; one that cannot is passed over, and the question stays open.
     """
 
-    kind: Literal["handoff", "failure", "budget", "bound"]
+    kind: Literal["handoff", "failure", "budget", "bound", "sign_off"]
     base: str
     at: str
     agent: str

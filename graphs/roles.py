@@ -106,7 +106,7 @@ class _Asks:
         grounds, tries = activation.run.grounds, len(activation.places) - 1
         broken = self._faults(_of(self.gives, crossed), crossed)
         return Question(
-            kind="handoff" if broken else "failure",
+            kind="handoff" if broken else "sign_off",
             # By what crossed, and how often an answer to it was refused: not by the place of the turn, which is another
             # one each time that the turn is taken again.
             base=binding_of(

@@ -40,6 +40,7 @@ from .definition import UNRECORDED, build, define, reloaded
 from .drawable import Drawable
 from .home import Home
 from .inner_runs import thread_inside
+from .late_answers import noted
 from .locking import lock_of_definition
 from .reading import GovernedGraph, Governing
 from .registries import Registry
@@ -259,7 +260,11 @@ class System(Drawable, Undoable, Restartable):
         if answers:
             async with self.hold(thread):  # looked at under the hold: of two answers at once, one finds it open
                 found = await self._standing_of(thread)
-                mine = await self.answering(thread, found.reviews, answers, reviewer=reviewer)
+                open_ = [r.id for r in found.reviews]
+                left = await noted(self._takes, found.run, thread, answers, waiting=open_, reviewer=reviewer)
+                if not left:
+                    return found
+                mine = await self.answering(thread, found.reviews, left, reviewer=reviewer)
                 resume = {found.interrupts[r]: a.model_dump(mode="json") for r, a in mine.items()}
                 return await self._drive(Command(resume=resume), thread, durability, config)
         if found.status == "waiting":

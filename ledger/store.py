@@ -212,7 +212,7 @@ def turn_of(back: Iterable[tuple[str, int, float]]) -> Turn:
         elif kind in ("run.ended", "run.drained") and not resumed:
             return Turn(status="" if kind == "run.ended" else "drained", seq=seq, time=when, dropped=dropped)
         # Over all of it: a branch that asked before another one failed still waits when the run goes on.
-        elif kind in ("review.asked", "review.answered"):
+        elif kind in ("review.asked", "review.answered", "review.withdrawn"):
             open_ += 1 if kind == "review.asked" else -1
     return Turn(status="waiting" if open_ > 0 else "running")
 

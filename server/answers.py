@@ -18,6 +18,7 @@ _DECISIONS = {
     "outcome_unknown": ("approve", "reject"),
     "handoff": ("edit", "reject"),
     "failure": ("approve", "edit", "reject"),
+    "sign_off": ("approve", "edit", "reject"),
     "budget": ("approve", "edit", "reject"),
     "bound": ("approve", "edit", "reject"),
 }

@@ -27,7 +27,9 @@ HISTORY = "*"
 MAX_KNOWN = 20_000
 """How many sensitive values of one run are looked for. A run with more lets nothing cross, and shows nothing."""
 WITHHELD = "withheld: the run holds more sensitive values than can be looked for"
-MAX_KEPT = 64
+MAX_KEPT = 512
+"""Payloads of a run that are kept as they were written down: a fan-out has two for each branch."""
+MAX_KEPT_BYTES = 4 * 1024 * 1024
 _MIN_KNOWN = 4
 
 
@@ -100,6 +102,7 @@ class Knowledge:
     _finder: Redactor | None = None
     # What crosses is written down where it crosses, where it is taken and where it is answered: judged once.
     _kept: dict[bytes, Payload] = field(default_factory=dict)
+    _kept_bytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     # -- labels --------------------------------------------------------------------------------------------------
@@ -150,7 +153,7 @@ class Knowledge:
             self._seen.append(_Told(at, value, label, schema, own, given, tuple(self._echoes)))
 
     def heard(self, at: str, label: Label) -> None:
-        """Something was told to an agent of which only the label is known: it colours all that the agent makes of it."""
+        """Something was told to an agent of which only the label is known: it colours all the agent makes of it."""
         with self._lock:
             self._seen.append(_Told(at, {}, label, None, False, _Given(), ()))
 
@@ -213,11 +216,11 @@ class Knowledge:
                     return
                 if known is None and len(self.known) >= MAX_KNOWN:
                     self.overflowed = True
-                    self._kept.clear()
+                    self._forget()
                 else:
                     self.known[text] = level
                     self._made = self._finder = None
-                    self._kept.clear()
+                    self._forget()
 
     def level_in(self, value: Any) -> Sensitivity:
         """The highest sensitivity of the run's sensitive values that stand in a value; "public" where none does."""
@@ -271,10 +274,16 @@ class Knowledge:
             else:
                 found = payload_of(self.cleaned(value))
             with self._lock:
-                if len(self._kept) >= MAX_KEPT:
-                    self._kept.clear()
+                if len(self._kept) >= MAX_KEPT or self._kept_bytes + len(exact) > MAX_KEPT_BYTES:
+                    self._forget()
                 self._kept[exact] = found
+                self._kept_bytes += len(exact)
         return found
+
+    def _forget(self) -> None:
+        """Judge all anew that is written down from now on."""
+        self._kept.clear()
+        self._kept_bytes = 0
 
     def digests(self, hidden: Mapping[str, Any]) -> dict[str, str]:
         """Digests of what was withheld or redacted, keyed per run: they can be compared, and not guessed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 from bench.faults.fault import Fault
@@ -16,7 +16,11 @@ REACTIONS: tuple[Reaction, ...] = get_args(Reaction)
 TO_FAILURE: tuple[Reaction, ...] = ("stop", "skip", "answer", "stand in", "ask")
 TO_BUDGET: tuple[Reaction, ...] = ("fail", "drain", "ask", "degrade")
 FAULTY, STEADY = "faulty", "steady"
-"""The two models: the worker's, which the faults meet, and everybody else's."""
+"""The two models: the worker's, which the faults meet where it is to book, and everybody else's."""
+BOTH, ALONE = "Book the seats, and file the papers.", "Please file the papers."
+"""What is asked of a run, and of its neighbour."""
+BOOKS = "Book the seats"
+"""The words that only a run is asked, and that its worker is told: the faults of its model meet no other request."""
 BOOK, FILE = "/book", "/file"
 """Where the tools reach the integration: the worker's, which the faults meet, and the sibling's and neighbour's."""
 SLOW, TOTAL = 1.0, 3.0
@@ -97,6 +101,11 @@ class Case:
     must: Mapping[Reaction, str] = field(default_factory=dict)
 
     @property
+    def below(self) -> bool:
+        """Whether it is dealt with below the worker's turn, which does not fail: no reaction has anything to do."""
+        return set(self.must.values()) == {"completed"}
+
+    @property
     def at_ledger(self) -> bool:
         """Whether the ledger itself is what fails, so that the neighbour can only be one with another ledger."""
         return isinstance(self.by, LedgerLocked | LedgerFull)
@@ -119,7 +128,7 @@ _SPENT: Mapping[Reaction, str] = {
 
 
 def _model(name: str, fault: Fault, must: Mapping[Reaction, str] = _FAILED) -> Case:
-    return Case(name=f"model: {name}", by=ByModel(fault), must=must)
+    return Case(name=f"model: {name}", by=ByModel(replace(fault, model=FAULTY, says=BOOKS)), must=must)
 
 
 def _tool(name: str, fault: Fault) -> Case:
@@ -128,15 +137,15 @@ def _tool(name: str, fault: Fault) -> Case:
 
 
 CASES: tuple[Case, ...] = (
-    _model("429, once", Fault("429", model=FAULTY, times=1, retry_after=0.05), _WHOLE),
-    _model("429", Fault("429", model=FAULTY)),
-    _model("500", Fault("500", model=FAULTY)),
-    _model("hang", Fault("hang", model=FAULTY)),
-    _model("truncated stream", Fault("truncated_stream", model=FAULTY)),
-    _model("stream unfinished", Fault("quiet_stream", model=FAULTY)),
-    _model("malformed tool call", Fault("malformed_call", model=FAULTY)),
-    _model("unknown tool", Fault("unknown_tool", model=FAULTY)),
-    _model("refusal", Fault("refusal", model=FAULTY)),
+    _model("429, once", Fault("429", times=1, retry_after=0.05), _WHOLE),
+    _model("429", Fault("429")),
+    _model("500", Fault("500")),
+    _model("hang", Fault("hang")),
+    _model("truncated stream", Fault("truncated_stream")),
+    _model("stream unfinished", Fault("quiet_stream")),
+    _model("malformed tool call", Fault("malformed_call")),
+    _model("unknown tool", Fault("unknown_tool")),
+    _model("refusal", Fault("refusal")),
     _tool("503, once", Fault("503", path=BOOK, times=1)),
     _tool("error", Fault("500", path=BOOK)),
     _tool("hang", Fault("hang", path=BOOK)),

@@ -25,6 +25,7 @@ from edgewright.ledger.sqlite import SqliteLedger
 from bench.faults.cases import (
     AMPLE,
     BOOK,
+    BOOKS,
     FAULTY,
     SHORT,
     BudgetOut,
@@ -43,18 +44,23 @@ from bench.faults.life import MAIN, NEIGHBOUR, OVER, Ended, Plan, files_of, live
 from bench.faults.models import ModelServer
 from bench.faults.scenes import Site
 from bench.faults.tools import ToolServer
-from bench.faults.topologies import DONE, TOPOLOGIES
+from bench.faults.parts import DONE
+from bench.faults.topologies import TOPOLOGIES
 
-BOUND = 10.0
+BOUND = 30.0
 """Seconds after which a cell counts as hung, and its process is killed. All waits of a cell share them, except for
-the first process to be there, which may have to import everything."""
+the first process to be there, which may have to import everything. No cell needs five on two idle cores."""
 _START = 120.0
 Answered = Literal["whole", "marked", "says so", "silent", "none"]
 """How much of what was asked for an answer tells: all; not all, with a mark on it; not all, in words that name the
 failure; not all, and nothing shows it; there is none."""
 _NAMES_IT = re.compile(r"\b(error|failed|refused|denied|unavailable)\b", re.IGNORECASE)
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["bench.faults.life"])
+# What is imported at first use, too: each process would do it anew.
+_PROCESSES.set_forkserver_preload([
+    "bench.faults.life", "anyio._backends._asyncio", "genai_prices.data", "openai.lib.streaming.chat",
+    "openai.resources.chat.completions", "detect_secrets.core.plugins.initialize",
+])  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +70,7 @@ class Found:
     Attributes:
         status: of the run, as a process that opens its ledger afterwards reads it; empty where it has none.
         first: the status after the first process, where a second one went on.
-        must: what the cell comes to by what is declared; empty where that is left to it.
+        must: what the cell may come to by what is declared; empty where that is left to it.
         reason: as the ledger has it.
         ended: how it came back to its caller; None where it did not within the bound.
         later: how it came back when a second process went on with it: a fault of the ledger had passed, there was more
@@ -95,15 +101,19 @@ class Found:
     died: bool
     corrupt: str
     first: str = ""
-    must: str = ""
+    must: tuple[str, ...] = ()
 
     @property
     def came_to(self) -> str:
-        """The statuses of the run, one after the other, and the kinds of the marks on its answer."""
-        last = self.later or self.ended
-        marks = last.outcome.marks if last and last.outcome else ()
+        """The statuses of the run, one after the other, and the marks on its answer."""
         statuses = [s for s in (self.first, self.status) if s]
-        return ", ".join([", then ".join(statuses), *marks])
+        return ", ".join([", then ".join(statuses), *self.marks])
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The kinds of the marks on its answer, each once."""
+        last = self.later or self.ended
+        return tuple(dict.fromkeys(last.outcome.marks)) if last and last.outcome else ()
 
     @property
     def hung(self) -> bool:
@@ -213,14 +223,14 @@ def tried(topology: str, case: Case, reaction: Reaction) -> Found:
             later=later,
             neighbour=process.ended.get(NEIGHBOUR),
             answered=_answered(later or ended),
-            sibling=len(tools.effects_at(FILED)) > 1,
+            sibling=len({e.key.partition("/")[0] for e in tools.effects_at(FILED)}) > 1,
             effects=len(tools.effects_at(BOOK)),
             seconds=time.monotonic() - began,
             exited=exited,
             died=process.died,
             corrupt=corrupt,
             first=first,
-            must=case.must.get(reaction, "") if TOPOLOGIES[topology].governed else "",
+            must=TOPOLOGIES[topology].must(case, reaction),
         )
 
 
@@ -249,7 +259,7 @@ def _under(case: Case, plan: Plan, models: ModelServer, tools: ToolServer) -> tu
         case ByTool(fault):
             tools.fault = fault
         case LedgerLocked() | LedgerFull():
-            models.fault = Fault("held", model=FAULTY, times=1)
+            models.fault = Fault("held", model=FAULTY, says=BOOKS, times=1)
         case Killed():
             tools.fault = Fault("hang", path=BOOK, effect=True)
         case BudgetOut():
@@ -260,12 +270,12 @@ def _under(case: Case, plan: Plan, models: ModelServer, tools: ToolServer) -> tu
     try:
         match case.by:
             case LedgerLocked(seconds):
-                models.wait_for(requests=1, of=FAULTY, seconds=deadline.left)
+                models.wait_for(requests=1, of=FAULTY, says=BOOKS, seconds=deadline.left)
                 with _locked(plan.site.home):
                     models.release()
                     process.heard(deadline if seconds is None else Deadline(min(seconds, deadline.left)))
             case LedgerFull():
-                models.wait_for(requests=1, of=FAULTY, seconds=deadline.left)
+                models.wait_for(requests=1, of=FAULTY, says=BOOKS, seconds=deadline.left)
                 largest = max(p.stat().st_size for p in files_of(plan.site.home))
                 resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest, largest))
                 models.release()

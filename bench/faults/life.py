@@ -13,9 +13,9 @@ from pathlib import Path
 
 from edgewright.ledger import writer
 
-from bench.faults.cases import BUSY, Reaction
+from bench.faults.cases import ALONE, BOTH, BUSY, Reaction
 from bench.faults.scenes import Outcome, Scene, Site
-from bench.faults.topologies import ALONE, BOTH, TOPOLOGIES
+from bench.faults.topologies import TOPOLOGIES
 
 MAIN, NEIGHBOUR = "main", "neighbour"
 """The threads."""

@@ -168,15 +168,15 @@ class Loopback(ABC):
 
     # -- counts ------------------------------------------------------------------------------------------------------
 
-    def reached(self, of: str = "") -> int:
-        """How many requests have reached it: all, or those for this model or whose path contains this."""
-        return sum(not of or of == self.model_of(r) or of in r.path for r in list(self.seen))
+    def reached(self, of: str = "", says: str = "") -> int:
+        """How many requests have reached it: all, or those for this model or path, and whose body contains this."""
+        return sum(says in r.text and (of in r.path or of == self.model_of(r)) for r in list(self.seen))
 
-    def _told(self, requests: int, of: str, in_flight: int | None) -> Future[None]:
+    def _told(self, requests: int, of: str, says: str, in_flight: int | None) -> Future[None]:
         found: Future[None] = Future()
 
         def so() -> bool:
-            return self.reached(of) >= requests and in_flight in (None, self.in_flight)
+            return self.reached(of, says) >= requests and in_flight in (None, self.in_flight)
 
         with self._lock:
             self._waiting.append((so, found))
@@ -193,39 +193,53 @@ class Loopback(ABC):
             if future.set_running_or_notify_cancel():
                 future.set_result(None)
 
-    def _late(self, requests: int, of: str, in_flight: int | None, seconds: float) -> TimeoutError:
-        wanted = " ".join(["not", str(requests), "requests", *(["of", of] if of else [])])
+    def _late(self, requests: int, of: str, says: str, in_flight: int | None, seconds: float) -> TimeoutError:
+        which = [*(["of", of] if of else []), *([f"that say {says!r}"] if says else [])]
+        wanted = " ".join(["not", str(requests), "requests", *which])
         wanted += f" and {in_flight} in flight" if in_flight is not None else ""
-        return TimeoutError(f"{wanted} within {seconds} s: there were {self.reached(of)}, {self.in_flight} in flight")
+        return TimeoutError(f"{wanted} within {seconds} s: there were {self.reached(of, says)}, {self.in_flight} in flight")
 
     def wait_for(
-        self, *, requests: int = 0, of: str = "", in_flight: int | None = None, seconds: float = BOUND
+        self,
+        *,
+        requests: int = 0,
+        of: str = "",
+        says: str = "",
+        in_flight: int | None = None,
+        seconds: float = BOUND,
     ) -> None:
         """Wait until at least so many requests have reached it, and exactly so many of all are in flight.
 
         Args:
             of: only requests for this model, or whose path contains this, count among `requests`.
+            says: and whose body contains this.
             seconds: the bound of the wait.
 
         Raises:
             TimeoutError: it was not so in time.
         """
-        found = self._told(requests, of, in_flight)
+        found = self._told(requests, of, says, in_flight)
         try:
             found.result(seconds)
         except FutureTimeout:
             found.cancel()
-            raise self._late(requests, of, in_flight, seconds) from None
+            raise self._late(requests, of, says, in_flight, seconds) from None
 
     async def await_for(
-        self, *, requests: int = 0, of: str = "", in_flight: int | None = None, seconds: float = BOUND
+        self,
+        *,
+        requests: int = 0,
+        of: str = "",
+        says: str = "",
+        in_flight: int | None = None,
+        seconds: float = BOUND,
     ) -> None:
         """`wait_for`, without blocking the event loop. Raises TimeoutError."""
-        found = self._told(requests, of, in_flight)
+        found = self._told(requests, of, says, in_flight)
         try:
             await asyncio.wait_for(asyncio.wrap_future(found), seconds)
         except TimeoutError:
-            raise self._late(requests, of, in_flight, seconds) from None
+            raise self._late(requests, of, says, in_flight, seconds) from None
 
     # -- one request -------------------------------------------------------------------------------------------------
 

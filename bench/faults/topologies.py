@@ -1,318 +1,217 @@
-"""The systems that are run under faults. A new topology joins the matrix by its line in `TOPOLOGIES`.
-
-In each, a *worker* does what the faults meet: its model is the faulty one, and its tool books. A *clerk* beside it
-has the steady model and files. A run for the neighbour is of the same system and needs the clerk alone.
-"""
+"""The systems that are run under faults. A new topology joins the matrix by its line in `TOPOLOGIES`."""
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, assert_never
+from dataclasses import dataclass, field
+from typing import Any
 
-import httpx
-from edgewright import (
-    Agent,
-    Ask,
-    Budget,
-    Contract,
-    FallBack,
-    OnViolation,
-    Policy,
-    Skip,
-    Stop,
-    Supervisor,
-    System,
-    ToolContext,
-    contract_edge,
-    tool,
-)
-from edgewright.agents.prices import declare_price
-from edgewright.contracts.budget import Price
-from edgewright.contracts.containment import Retry, Timeouts
-from edgewright.contracts.failure import OnFailure
-from edgewright.graphs.home import Home
-from edgewright.tools.sealed import SealedTool
-from langchain.agents import create_agent
-from langchain_core.runnables import RunnableConfig
-from langchain_openai import ChatOpenAI
-from langgraph.graph import END, START, StateGraph
-from langgraph.types import TimeoutPolicy
-from pydantic import BaseModel, Field, SecretStr
-from typing_extensions import TypedDict
+from edgewright import Agent, Pipeline, PlanningSupervisor, Solo, Supervisor, Swarm, any_of, planner, quorum
+from edgewright.contracts.join import Join
+from edgewright.graphs.stages import Parallel
 
-from bench.faults.cases import BOOK, FAULTY, FILE, REACTIONS, STEADY, TOTAL, Reaction
-from bench.faults.scenes import GovernedScene, PlainScene, Scene, Site
-
-BOTH, ALONE = "Book the seats, and file the papers.", "Please file the papers."
-"""What is asked of a run, and of its neighbour."""
-DONE = ("book: done", "file: done")
-"""What a whole answer tells, and in part that of a neighbour."""
-INSTEAD = "booking is not possible now"
-"""The constant answer."""
+from bench.faults.cases import REACTIONS, STEADY, Brought, ByModel, ByTool, Case, Reaction
+from bench.faults.parts import BRIEF, FINDING, GIVES, TAKES, VOTE, Staff, declared, head, model, onward, scene, violated
+from bench.faults.plain import hand_made, nested
+from bench.faults.scenes import Scene, Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topology:
-    """How a system is built on a site, and which reactions can be declared in it.
+    """How a system is built on a site, and what can be tried in it.
 
-    `governed`: what fails in it is a governed agent, so that what it comes to is a matter of what is declared.
+    Attributes:
+        reactions: those that can be declared in it.
+        governed: what fails in it is a governed agent, so that what it comes to is a matter of what is declared.
+        under: the kinds of fault that it is run under; None is all of them.
+        comes_to: where it makes something else of a failure than a line or a fan-out that needs every branch: what that
+            would come to, and what may come of it here.
     """
 
     build: Callable[[Site, Reaction], Scene]
     reactions: Sequence[Reaction] = REACTIONS
     governed: bool = True
+    under: tuple[type[Brought], ...] | None = None
+    comes_to: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def tries(self, case: Case, reaction: Reaction) -> bool:
+        """Whether there is such a cell."""
+        declarable = reaction in self.reactions and reaction in case.reactions
+        return declarable and (self.under is None or isinstance(case.by, self.under))
 
-class Request(BaseModel):
-    """What is to be done."""
-
-    text: str
-
-
-class Answer(BaseModel):
-    """What was done."""
-
-    text: Annotated[str, Field(min_length=1)]
-
-
-class Receipt(TypedDict):
-    """What the integration says that it did."""
-
-    text: str
-
-
-TAKES, BRIEF = Contract(Request, version=1), Contract(Request, version=2)
-FINDING, GIVES = Contract(Answer, version=1), Contract(Answer, version=2)
-CAP = 200
-"""Tokens that a call may be answered with."""
-DEAR = Price(input_per_million="0", output_per_million="5000")
-"""A dollar is reserved for a call, which then costs ten cents."""
-CHEAP = Price(input_per_million="0", output_per_million="0.01")
-_PERMIT = '@id("all") permit(principal, action, resource);'
-
-
-def _model(site: Site, name: str, *, streams: bool = False) -> ChatOpenAI:
-    """A model without retries and timeouts of its client's: what is on trial are ours."""
-    return ChatOpenAI(
-        model=name,
-        base_url=site.model_url,
-        api_key=SecretStr("sk-none"),
-        max_retries=0,
-        timeout=None,
-        max_completion_tokens=CAP,
-        streaming=streams,
-        stream_usage=True,
-    )
-
-
-async def _reach(site: Site, path: str, what: str, key: str) -> Any:
-    async with httpx.AsyncClient(timeout=None) as client:
-        reply = await client.post(site.tool_url + path, json={"what": what}, headers={"Idempotency-Key": key})
-        reply.raise_for_status()
-        return reply.json()
-
-
-def _tools(site: Site) -> tuple[SealedTool, SealedTool]:
-    """The worker's and the clerk's, governed."""
-
-    @tool(effect="write", idempotency="key", output="trusted", sensitivity="internal", sink=False, timeout=TOTAL)
-    async def book(what: str, *, ctx: ToolContext) -> Receipt:
-        """Book something."""
-        found: Receipt = await _reach(site, BOOK, what, ctx.key)
-        return found
-
-    @tool(effect="write", idempotency="key", output="trusted", sensitivity="internal", sink=False)
-    async def file(what: str, *, ctx: ToolContext) -> Receipt:
-        """File something."""
-        found: Receipt = await _reach(site, FILE, what, ctx.key)
-        return found
-
-    return book, file
-
-
-def _agents(site: Site) -> tuple[Agent, Agent, Agent, Agent]:
-    """Router, worker, clerk; and the deputy, who can stand in for the worker."""
-    book, file = _tools(site)
-    return (
-        Agent("router", version=1, prompt="Hand it over.", model=_model(site, STEADY)),
-        Agent(
-            "worker",
-            version=1,
-            prompt="Do it.",
-            tools=[book],
-            model=_model(site, FAULTY, streams=True),
-            timeouts=Timeouts(total=TOTAL),
-            retry=Retry(attempts=2, first=0.05),
-        ),
-        Agent("clerk", version=1, prompt="Do it.", tools=[file], model=_model(site, STEADY)),
-        Agent("deputy", version=1, prompt="Do it.", tools=[book], model=_model(site, STEADY)),
-    )
-
-
-def _declared(reaction: Reaction, deputy: Agent) -> dict[str, OnFailure]:
-    """What is declared for the worker; the others stop the run."""
-    match reaction:
-        case "stop" | "fail" | "drain" | "degrade":
-            return {"worker": Stop()}
-        case "skip":
-            return {"worker": Skip()}
-        case "answer":
-            return {"worker": FallBack(answer={"text": INSTEAD})}
-        case "stand in":
-            return {"worker": FallBack(agent=deputy)}
-        case "ask":
-            return {"worker": Ask()}
-        case other:
-            assert_never(other)
-
-
-def _violated(reaction: Reaction) -> OnViolation:
-    """Only where a person is to be asked does a broken contract wait for one; else it is the worker's failure."""
-    return OnViolation(then="review" if reaction == "ask" else "fail")
-
-
-def _budget(site: Site, reaction: Reaction) -> Budget:
-    """What a run may spend, where that is limited, and what happens when it is spent."""
-    if site.usd is None:
-        return Budget()
-    declare_price(f"openai:{FAULTY}", DEAR)
-    declare_price(f"openai:{STEADY}", CHEAP)
-    match reaction:
-        case "drain" | "ask":
-            return Budget(usd=site.usd, then=reaction)
-        case "degrade":
-            return Budget(usd=site.usd, to=_model(site, STEADY))
-        case _:
-            return Budget(usd=site.usd)
+    def must(self, case: Case, reaction: Reaction) -> tuple[str, ...]:
+        """What a cell may come to by what is declared; nothing where that is left to it."""
+        if not self.governed or reaction not in case.must:
+            return ()
+        return self.comes_to.get(case.must[reaction], (case.must[reaction],))
 
 
 def supervisor(site: Site, reaction: Reaction) -> Scene:
     """A router, worker and clerk side by side, and one that puts their answers together."""
-    router, worker, clerk, deputy = _agents(site)
-
-    def head(found: dict[str, Any]) -> dict[str, Any]:
-        return {"text": " ".join(r["answer"]["text"] for r in found["results"])}
-
+    staff = Staff(site)
     topology = Supervisor(
-        router=router,
-        specialists=[worker, clerk],
+        router=staff.router(),
+        specialists=[staff.worker(), staff.clerk()],
         takes=TAKES,
         brief=BRIEF,
         answer=GIVES,
         aggregator=Agent("head", version=1, function=head),
         finding=FINDING,
-        on_failure=_declared(reaction, deputy),
-        on_violation=_violated(reaction),
+        on_failure=declared(reaction, staff.deputy()),
+        on_violation=violated(reaction),
     )
-    return GovernedScene(_system("supervised", site, topology, reaction))
+    return scene("supervised", site, topology, reaction)
 
 
-def _system(name: str, site: Site, topology: Supervisor, reaction: Reaction) -> System:
-    budget = _budget(site, reaction)
-    return System(name, version=1, topology=topology, policy=Policy(text=_PERMIT), budget=budget, home=site.home)
+def _joined(name: str, join: Join) -> Callable[[Site, Reaction], Scene]:
+    """The supervisor, with a clerk more, and a join policy that can do without the worker."""
+
+    def build(site: Site, reaction: Reaction) -> Scene:
+        staff = Staff(site)
+        topology = Supervisor(
+            router=staff.router(),
+            specialists=[staff.worker(), staff.clerk(), staff.clerk("second")],
+            takes=TAKES,
+            brief=BRIEF,
+            answer=GIVES,
+            aggregator=Agent("head", version=1, function=head),
+            finding=VOTE,
+            on_failure=declared(reaction, staff.deputy(), done=False),
+            on_violation=violated(reaction),
+            join=join,
+        )
+        return scene(name, site, topology, reaction)
+
+    return build
 
 
-class Parts(TypedDict, total=False):
-    """The state of the hand-made graphs: what is asked, what each node says, and what a system in one of them says."""
-
-    text: str
-    parts: Annotated[list[str], operator.add]
-    request: dict[str, Any]
-    response: dict[str, Any]
-    marks: list[dict[str, str]]
-    run: str
-
-
-class Told(TypedDict, total=False):
-    """What a hand-made graph gives its caller."""
-
-    parts: Annotated[list[str], operator.add]
-
-
-class Said(BaseModel):
-    """What crosses to the end of a hand-made graph."""
-
-    parts: list[Annotated[str, Field(min_length=1)]]
-
-
-def _plain_agent(site: Site, model: ChatOpenAI, name: str, path: str) -> Any:
-    """A node with an agent of LangChain's and a tool that nobody governs."""
-
-    async def reach(what: str, config: RunnableConfig) -> str:
-        """Do it."""
-        thread = config.get("configurable", {}).get("thread_id", "")
-        return str((await _reach(site, path, what, f"{thread}{path}"))["text"])
-
-    made: Any = create_agent(model, [_renamed(reach, name)], system_prompt="Do it.")
-
-    async def node(state: Any) -> dict[str, Any]:
-        found = await made.ainvoke({"messages": [("user", state["text"])]})
-        return {"parts": [found["messages"][-1].text]}
-
-    return node
-
-
-def _renamed(function: Any, name: str) -> Any:
-    from langchain_core.tools import StructuredTool
-
-    return StructuredTool.from_function(coroutine=function, name=name)
-
-
-def hand_made(site: Site, reaction: Reaction) -> Scene:
-    """A StateGraph with contracts at both ends, and worker and clerk side by side between them.
-
-    Its nodes are not governed, so what bounds them is LangGraph's: the worker's node has a time.
-    """
-    home = Home(site.home)
-    graph: StateGraph[Any, Any, Any, Any] = StateGraph(Parts, output_schema=Told)
-    graph.add_node("split", lambda state: {"text": state["text"]})
-    worker = _plain_agent(site, _model(site, FAULTY, streams=True), "book", BOOK)
-    graph.add_node("worker", worker, timeout=TimeoutPolicy(run_timeout=TOTAL))
-    graph.add_node("clerk", _plain_agent(site, _model(site, STEADY), "file", FILE))
-    graph.add_node("join", lambda state: {})
-    contract_edge(graph, START, "split", TAKES, home=site.home)
-    graph.add_conditional_edges(
-        "split", lambda state: ["worker", "clerk"] if state["text"] == BOTH else ["clerk"], ["worker", "clerk"]
+def pipeline(site: Site, reaction: Reaction) -> Scene:
+    """A line of three stages; worker and clerk are the second, side by side."""
+    staff = Staff(site)
+    topology = Pipeline(
+        stages=[
+            Agent("intake", version=1, function=onward),
+            Parallel([staff.worker(), staff.clerk()], findings=FINDING),
+            Agent("head", version=1, function=head),
+        ],
+        contracts=[TAKES, BRIEF, None, GIVES],
+        on_failure=declared(reaction, staff.deputy()),
+        on_violation=violated(reaction),
     )
-    graph.add_edge("worker", "join")
-    graph.add_edge("clerk", "join")
-    contract_edge(graph, "join", END, Contract(Said, version=1), home=site.home)
-    return PlainScene(graph.compile(checkpointer=home.open()[1]), home)
+    return scene("piped", site, topology, reaction)
 
 
-def nested(site: Site, reaction: Reaction) -> Scene:
-    """A supervisor's system as a node of a StateGraph, and the clerk's work done beside it by a node of that graph."""
-    router, worker, clerk, deputy = _agents(site)
-    topology = Supervisor(
-        router=router,
-        specialists=[worker, clerk],
+def planning(site: Site, reaction: Reaction) -> Scene:
+    """Worker and clerk take a step each. A failed step is planned once more, and then done without."""
+    staff = Staff(site)
+    topology = PlanningSupervisor(
+        planner=planner({"worker": "books", "clerk": "files"}, model=model(site, STEADY)),
+        specialists=[staff.worker(), staff.clerk()],
         takes=TAKES,
-        brief=BRIEF,
+        briefs=BRIEF,
+        findings=FINDING,
         answer=GIVES,
-        on_failure=_declared(reaction, deputy),
-        on_violation=_violated(reaction),
+        aggregator=Agent("head", version=1, function=head),
+        replans=1,
+        otherwise="pass",
+        on_failure=declared(reaction, staff.deputy()),
+        on_violation=violated(reaction),
     )
-    system = _system("inside", site, topology, reaction)
-    graph: StateGraph[Any, Any, Any, Any] = StateGraph(Parts)
-    # For the neighbour the system has the clerk's part; the node beside it has none.
-    graph.add_node("split", lambda state: {"request": {"text": "Book the seats." if state["text"] == BOTH else ALONE}})
-    graph.add_node("team", system.graph)
-    graph.add_node("beside", _plain_agent(site, _model(site, STEADY), "file", FILE))
-    graph.add_node("join", lambda state: {})
-    graph.add_edge(START, "split")
-    graph.add_conditional_edges(
-        "split", lambda state: ["team", "beside"] if state["text"] == BOTH else ["team"], ["team", "beside"]
-    )
-    graph.add_edge("team", "join")
-    graph.add_edge("beside", "join")
-    graph.add_edge("join", END)
-    return PlainScene(graph.compile(checkpointer=system.home.open()[1]), system.home, system)
+    return scene("planned", site, topology, reaction)
 
+
+def swarm(site: Site, reaction: Reaction) -> Scene:
+    """Peers: the router hands over to the worker, who hands over to the clerk, who answers, or to the clerk at once."""
+    staff = Staff(site)
+    topology = Swarm(
+        peers=[staff.steady("router", prompt="Hand it over to one."), staff.worker(), staff.clerk()],
+        handoffs=dict.fromkeys([("router", "worker"), ("router", "clerk"), ("worker", "clerk"), ("clerk", "router")], BRIEF),
+        first="router",
+        takes=TAKES,
+        answer=GIVES,
+        answers=["clerk"],
+        on_failure=declared(reaction, staff.deputy()),
+        on_violation=violated(reaction),
+    )
+    return scene("swarming", site, topology, reaction)
+
+
+def solo(site: Site, reaction: Reaction) -> Scene:
+    """The worker alone, who books and files; the same agent serves the neighbour."""
+    staff = Staff(site)
+    topology = Solo(
+        staff.worker(staff.file),
+        takes=TAKES,
+        answer=GIVES,
+        on_failure=declared(reaction, staff.deputy(staff.file)),
+        on_violation=violated(reaction),
+    )
+    return scene("alone", site, topology, reaction)
+
+
+def _teams(name: str, *, above: bool) -> Callable[[Site, Reaction], Scene]:
+    """A line, one of whose stages is a supervisor's team, one of whose branches is the team of the worker.
+
+    Args:
+        above: what is declared for failures is declared for the team of the worker, as a branch, and not for the worker.
+    """
+
+    def build(site: Site, reaction: Reaction) -> Scene:
+        staff = Staff(site)
+        reacts: dict[str, Any] = declared(reaction, staff.deputy(), of="booking" if above else "worker")
+        rule = violated(reaction)
+        booking = Pipeline(
+            stages=[staff.worker(), Agent("teller", version=1, function=onward)],
+            contracts=[BRIEF, FINDING, FINDING],
+            on_failure={} if above else reacts,
+            on_violation=rule,
+        )
+        office = Supervisor(
+            router=staff.router(),
+            specialists=[Agent("booking", version=1, team=booking), staff.clerk()],
+            takes=TAKES,
+            brief=BRIEF,
+            answer=GIVES,
+            aggregator=Agent("head", version=1, function=head),
+            finding=FINDING,
+            on_failure=reacts if above else {},
+            on_violation=rule,
+        )
+        outermost = Pipeline(
+            stages=[
+                Agent("intake", version=1, function=onward),
+                Agent("office", version=1, team=office),
+                Agent("outgoing", version=1, function=onward),
+            ],
+            contracts=[TAKES, TAKES, GIVES, GIVES],
+            on_violation=rule,
+        )
+        return scene(name, site, outermost, reaction)
+
+    return build
+
+
+_WITHOUT = ("completed, gap",)
+"""What a join that can do without the worker makes of its failure."""
 
 TOPOLOGIES: Mapping[str, Topology] = {
     "supervisor": Topology(build=supervisor),
+    "quorum": Topology(
+        build=_joined("agreed", quorum(2, agree="done", late="await")),
+        comes_to={"failed": _WITHOUT, "waiting": _WITHOUT},
+    ),
+    "any": Topology(
+        build=_joined("first", any_of()),
+        reactions=("stop",),
+        under=(ByModel, ByTool),
+        comes_to={"failed": _WITHOUT, "completed": ("completed", *_WITHOUT)},
+    ),
+    "pipeline": Topology(build=pipeline),
+    "planning": Topology(build=planning),
+    "swarm": Topology(build=swarm),
+    "solo": Topology(build=solo),
+    "teams": Topology(build=_teams("deep", above=False)),
+    "teams, above": Topology(build=_teams("deep_above", above=True)),
     "hand-made": Topology(build=hand_made, reactions=("stop",), governed=False),
     "nested": Topology(build=nested),
 }

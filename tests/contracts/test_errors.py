@@ -14,7 +14,7 @@ import pytest
 from edgewright.contracts import errors
 from edgewright.contracts.errors import DefinitionError, EdgewrightError, LedgerUnavailable, ToolRefusal
 
-LISTS = {"cycle", "faults", "rules", "reasons", "rounds", "targets", "open", "known"}
+LISTS = {"cycle", "faults", "marks", "rules", "reasons", "rounds", "targets", "open", "known"}
 NUMBERS = {"seq", "found"}
 
 

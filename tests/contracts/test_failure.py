@@ -24,6 +24,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 STOPS = {
+    "ProjectExists",
+    "AnswersInvalid",
+    "ReviewRejected",
     "DefinitionError",
     "ContractInvalid",
     "ToolInvalid",
@@ -65,6 +68,10 @@ REACTS = {
     "PartialRefused",
     "TurnFailed",
     "NothingLeft",
+    "JoinUnmet",
+    "PlanFailed",
+    "MarksUnread",
+    "ReviewClosed",
     "ConditionFailed",
     "BoundReached",
     "CircuitOpen",

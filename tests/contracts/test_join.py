@@ -42,6 +42,7 @@ from support.systems import ANSWER, QUESTION
         (first(2), "first 2 of 4"),
         (quorum(3, agree="verdict", deadline=0.5), "3 of 4 agree on verdict within 0.5 s"),
         (best_effort(deadline=2.0, least=3), "at least 3 of 4 within 2 s"),
+        (quorum(5, agree="verdict"), "5 agree on verdict"),
     ],
 )
 def test_a_policy_says_what_it_waits_for(join: Join, told: str) -> None:

@@ -11,7 +11,9 @@ import pytest
 from edgewright import Agent, Call, Edge, Handoff, OfflineModel, Pipeline, ReviewAnswer, RunResult, System, Turn
 from edgewright.contracts.edge import Bound, OnViolation
 from edgewright.contracts.errors import BoundReached, ContractViolation, TopologyInvalid
+from edgewright.contracts.lock_changes import changes
 from edgewright.contracts.loops import Loops
+from edgewright.graphs.locking import lock_of_systems
 from edgewright.graphs.stages import LoopBack
 from edgewright.ledger.records import RunEnded
 from hypothesis import HealthCheck, given, settings
@@ -362,6 +364,12 @@ def test_a_model_that_may_not_hand_over_so_often_is_found_when_the_system_is_dec
 
 def test_a_bound_is_part_of_what_a_system_is() -> None:
     assert len({rounds(2).digest, rounds(3).digest, rounds(2, "review").digest, rounds(2).digest}) == 3
+
+
+def test_a_looser_bound_is_a_change_of_security_to_whoever_compares_locks() -> None:
+    before, after = (lock_of_systems({"rounds": rounds(most)}) for most in (2, 3))
+    [found] = [f for f in changes(before, after) if f.path == "bound"]
+    assert (found.kind, found.name) == ("changes_security", "critic→drafter")
 
 
 def test_a_bound_stands_in_the_picture() -> None:

@@ -185,6 +185,7 @@ async def test_no_more_turns_than_declared_are_under_way_at_once_and_as_many(con
         if under_way == concurrency:
             full.set()
         await full.wait()  # nobody is done before as many as may be are at work
+        await asyncio.sleep(0.05)  # one too many would come in meanwhile
         under_way -= 1
         return {"note": str(page["item"])}
 

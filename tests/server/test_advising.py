@@ -30,12 +30,8 @@ ASKED = [sys.executable, "-c", "from edgewright.server.cli import main; main()",
 
 def options(answers: dict[str, Any]) -> list[str]:
     """The answers as options."""
-    told = {True: "yes", False: "no"}
-    return [part for name, value in answers.items() for part in (f"--{name}", _told(value, told))]
-
-
-def _told(value: Any, words: dict[Any, str]) -> str:
-    return words[value] if isinstance(value, bool) else str(value)
+    words = {n: ("yes" if v else "no") if isinstance(v, bool) else str(v) for n, v in answers.items()}
+    return [part for name, word in words.items() for part in (f"--{name}", word)]
 
 
 @pytest.fixture

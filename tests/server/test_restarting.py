@@ -82,7 +82,7 @@ def test_what_fails_again_is_no_success(run: Run, made: str) -> None:
     ("arguments", "said"),
     [
         (["--stage", "nobody"], "there is no such stage; known: desk, clerk"),
-        (["--stage", "clerk", "--by", "ada", "--tenant", "north"], "there is no run"),
+        (["--stage", "clerk", "--by", "ada", "--tenant", "north"], "no run "),
     ],
 )
 def test_what_is_refused_is_a_typed_error(arguments: list[str], said: str, run: Run, made: str) -> None:

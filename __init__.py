@@ -18,7 +18,9 @@ from .contracts.errors import EdgewrightError, ToolRefusal
 from .contracts.failure import Ask, FallBack, Skip, Stop
 from .contracts.join import Join, any_of, best_effort, first, quorum
 from .contracts.labels import Id, Label, Origin, Sensitive
+from .contracts.loops import Loops
 from .contracts.marks import Mark
+from .contracts.plan import Earlier
 from .contracts.policy import Policy
 from .contracts.review import ReviewAnswer, Reviewer, ReviewRequest
 from .contracts.shared import Key
@@ -52,6 +54,7 @@ __all__ = [
     "Bulkhead",
     "Call",
     "Contract",
+    "Earlier",
     "Edge",
     "EdgewrightError",
     "FallBack",
@@ -64,6 +67,7 @@ __all__ = [
     "Label",
     "Limit",
     "LoopBack",
+    "Loops",
     "Map",
     "Mark",
     "Never",

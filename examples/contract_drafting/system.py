@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgewright import Budget, OnViolation, Pipeline, System, load_policy
-from edgewright.graphs.stages import LoopBack
+from edgewright import Budget, LoopBack, OnViolation, Pipeline, System, load_policy
 
 from . import agents, rules
 from .contracts import CHECKED, CHOICE, DRAFT, OUTCOME, REQUEST, REVISION

@@ -13,10 +13,11 @@ from uuid import UUID, uuid5
 from langgraph.config import get_config
 
 from ..contracts.digest import digest
+from ..contracts.edge import END
 from ..contracts.labels import Label
 from ..contracts.marks import Mark
-from ..ledger.entry import Draft
-from ..ledger.records import RunInside
+from ..ledger.entry import Draft, Entry
+from ..ledger.records import ContractPassed, RunInside
 from ..tools.position import NS
 from ..tools.run import Run, active
 
@@ -30,6 +31,9 @@ def told_around(run: Run, status: str, marks: Sequence[Mapping[str, str]], label
     outer = run.outer
     if outer is None or not outer.places:
         return
+    outer.run.knows.learn_of(run.knows)
+    known = [[text, level] for text, level in run.knows.known.items()] if outer.run.knows.watches else []
+    body = outer.run.knows.kept(known) if known else None
     record = RunInside(
         at=f"{outer.places[-1]}/{run.grounds.system}",
         run=run.grounds.run,
@@ -37,11 +41,34 @@ def told_around(run: Run, status: str, marks: Sequence[Mapping[str, str]], label
         status=status,
         label=label.as_json(),
         marks=[[m["kind"], m["agent"], m["why"]] for m in marks],
+        private=body.ref if body is not None else "",
     )
     key = f"inside:{run.grounds.run}"
     if outer.run.journal.get(key) != record:
-        outer.run.note(Draft(record=record, key=key))
+        outer.run.note(Draft(record=record, key=key, payloads=(body,) if body is not None else ()))
         outer.run.knows.heard(record.at, label)
+
+
+def told_waiting(run: str, system: str) -> None:
+    """Have the run around know that one inside a turn of it is shown to the turn as it stands, not ended."""
+    outer = active()
+    if outer is None or not outer.places:
+        return
+    at, label = f"{outer.places[-1]}/{system}", UNKNOWN
+    record = RunInside(at=at, run=run, system=system, status="waiting", label=label.as_json())
+    key = f"inside:{run}:waiting"
+    if outer.run.journal.get(key) != record:
+        outer.run.note(Draft(record=record, key=key))
+        outer.run.knows.heard(at, label)
+
+
+def label_of_end(entries: Sequence[Entry]) -> Label:
+    """The label of all that crossed to the end of a run; `UNKNOWN` where nothing did."""
+    found = [e.record for e in entries if isinstance(e.record, ContractPassed)]
+    ends = [r for r in found if r.edge.endswith(f"→{END}") and "/" not in r.edge]
+    if not ends:
+        return UNKNOWN
+    return Label("trusted", "public").joined(*map(Label.from_json, ends[-1].labels.values()))
 
 
 def marks_inside(run: Run, places: Sequence[str]) -> list[Mark]:

@@ -21,7 +21,7 @@ from ..contracts.failure import STOP, GapKind, Skip
 from ..contracts.join import ALL, Ballot
 from ..contracts.marks import Mark, joined
 from ..ledger.entry import Draft, Payload
-from ..ledger.records import BranchVoted, ReviewWithdrawn
+from ..ledger.records import BranchVoted, EffectIntended, ReviewWithdrawn
 from ..tools.run import Run
 from .boards import LATE, PARKED, Board, board_of, decided, now, settle, value_of
 from .calls import Calls, calls_here, calls_of_this_turn
@@ -177,17 +177,26 @@ class _Race:
                 return False
             await self.news()
 
+    def _unknown(self) -> dict[str, str]:
+        """The effects of the branch that were begun before a crash and of which no outcome is on record, by place."""
+        within, journal = (f"{self.begun['at']}/", f"{self.begun['at']}#"), dict(self.run.journal)
+        begun = [r for r in journal.values() if isinstance(r, EffectIntended) and r.effect.startswith(within)]
+        return {r.effect: r.tool for r in begun if f"outcome:{r.effect}" not in journal}
+
     def left_out(self) -> Turned:
         """What the branch leaves where the join was decided without it. Nobody waits for answers to it any more."""
         run, policy = self.run, self.fan.join.told(len(self.sent["ballots"]))
         parked, open_ = self.cut == PARKED, self.fan.join.parked == "open"
         why = f"{'waited for a person' if parked else 'was at work'} when its join was decided: {policy}"
-        place = self.begun["at"]
+        place, unknown = self.begun["at"], self._unknown()
         for asked in list(run.asked.values()):
             inside = asked.at == place or asked.at.startswith((f"{place}/", f"{place}#"))
             if inside and f"answered:{asked.review}" not in run.journal:
-                record = ReviewWithdrawn(review=asked.review, at=asked.at, reason=why, open=open_)
-                run.note(Draft(record=record, key=f"{'left' if open_ else 'answered'}:{asked.review}"))
+                left = open_ or asked.at in unknown  # somebody has to look what became of it
+                record = ReviewWithdrawn(review=asked.review, at=asked.at, reason=why, open=left)
+                run.note(Draft(record=record, key=f"{'left' if left else 'answered'}:{asked.review}"))
+        if unknown:
+            why += f"; not known whether it was done: {', '.join(sorted(set(unknown.values())))}"
         return gap(self.begun, self.role, "parked" if parked else "late", why)
 
 

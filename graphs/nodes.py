@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from uuid import uuid4
 
 import orjson
 from langchain_core.callbacks import BaseCallbackManager
 from langgraph.config import get_config
-from langgraph.errors import GraphBubbleUp, GraphDrained, is_invalid_resume
-from langgraph.types import Command
+from langgraph.errors import GraphBubbleUp, GraphDrained, GraphInterrupt, ParentCommand, is_invalid_resume
+from langgraph.types import Command, Interrupt
 
 from ..agents.agent import Agent, CompiledAgent, Turn
 from ..agents.handoff import SUBMIT
@@ -269,6 +269,13 @@ async def _turn(
                 faults=state.get("faults", []) if before else (),
                 watch=_tokens(run, agent, ways.exit),
             )
+        except ParentCommand:  # it would write the state and go on past the contract
+            await activation.settled()
+            fault = f"agent {agent.name!r} left its own graph by a Command; hand over by what it gives back"
+            raise TopologyInvalid(name=run.grounds.system, faults=[fault]) from None  # its update may hold anything
+        except GraphInterrupt as asked:
+            await activation.settled()
+            raise GraphInterrupt([_shown(run, each) for each in asked.args[0]]) from None
         except GraphBubbleUp:
             await activation.settled()
             raise
@@ -278,6 +285,13 @@ async def _turn(
             raise
     _refuse_strays(agent, ways, turn, run)
     return turn
+
+
+def _shown(run: Run, asked: Interrupt) -> Interrupt:
+    """What a graph made by hand asks of whoever drives it, as that reader may see it. Ours are cleaned already."""
+    if isinstance(asked.value, Mapping) and asked.value.get("id") in run.asked:
+        return asked
+    return replace(asked, value=run.knows.cleaned(readable(asked.value)))
 
 
 def _turned(

@@ -30,6 +30,7 @@ from ..tools.knowing import HISTORY
 from ..tools.looping import PASSED
 from ..tools.signing import key_of
 from .crossing import checked, onwards, recorded, refuse_partial
+from .learning import learn_private
 from .nodes import Means, entered, of_run
 from .runs import STARTED_BY, started_by
 from .state import MARKS, RUN
@@ -193,6 +194,8 @@ async def begun_again(restart: Restart, stages: Mapping[str, Edge], means: Means
         run = await means.runs.begin(restart.run, thread, earlier.request, also=[again])
     async with of_run(means.runs, run):
         ns, at = entered(run)
+        # Before anything of it crosses, or is written down.
+        await asyncio.to_thread(learn_private, run, restart.of, means.runs._standing, means.runs._tools)
         # A crash may have come between this record and the checkpoint; the steps of the thread count on then.
         with run.lock:
             known = next((k for k, r in run.journal.items() if isinstance(r, ContractPassed)), f"{PASSED}{at}")

@@ -143,6 +143,9 @@ class Runs(Hiding):
         grounds = self._grounds(run_id, thread, environment, request, tenant=tenant)
         key = new_run_key()
         run = Run(grounds=grounds, ledger=ledger, counters=self.counters, knows=self._knowledge(key.body))
+        if outer is not None:  # what must not be seen of the run around must not be seen of this one
+            run.knows.watches = run.knows.watches or outer.run.knows.watches
+            run.knows.learn_of(outer.run.knows)
         run.knows.learn(self._standing.entry.leaves(request))
         run.knows.said(self._standing.entry, request)
         body = run.knows.kept(request)
@@ -292,6 +295,9 @@ class Runs(Hiding):
         key: bytes | None = await asyncio.to_thread(ledger.run_key, run_id)
         made = self._knowledge(key or b"")
         made.labels, run.knows = run.knows.labels, made
+        if (outer := active()) is not None and outer.run.grounds.run != run_id:
+            run.knows.watches = run.knows.watches or outer.run.knows.watches
+            run.knows.learn_of(outer.run.knows)
         run.knows.learn(self._standing.entry.leaves(request))
         run.knows.said(self._standing.entry, request)
         await asyncio.to_thread(self.learn_again, run, entries)

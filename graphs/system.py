@@ -39,7 +39,8 @@ from .blocking import blocking
 from .definition import UNRECORDED, build, define, reloaded
 from .drawable import Drawable
 from .home import Home
-from .inner_runs import thread_inside
+from .inner_again import told_again
+from .inner_runs import thread_inside, told_waiting
 from .late_answers import noted
 from .locking import lock_of_definition
 from .reading import GovernedGraph, Governing
@@ -216,6 +217,7 @@ class System(Drawable, Undoable, Restartable):
         if thread is None and (inside := thread_inside(self.name, request)) is not None:
             thread, before = inside, await self._standing_of(inside)
             if before.status == "waiting" or before.output is not None:  # the turn is taken again, and had begun it
+                await told_again(self._runs, before.run)
                 return before
             if before.run:
                 return await self._drive(None, thread, durability, config)
@@ -320,7 +322,10 @@ class System(Drawable, Undoable, Restartable):
                 value = await graph.ainvoke(given, _on(thread, config), durability=durability)
             except GraphDrained as drained:
                 return replace(await self._standing_of(thread), status="drained", reason=drained.reason)
-            return result_of(thread, value or {}, value.get("__interrupt__", ()) if value else ())
+            result = result_of(thread, value or {}, value.get("__interrupt__", ()) if value else ())
+            if result.status == "waiting":  # its questions may quote anything that it had read
+                told_waiting(result.run, self.standing.id)
+            return result
 
     async def astream(
         self,

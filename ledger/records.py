@@ -10,7 +10,7 @@ every type is rendered), and say in the changelog what it means.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -304,7 +304,8 @@ class PriceGiven:
 class RunInside:
     """A run of another system ended inside a turn of this one: how, what its answer is to be believed, and its marks.
 
-    `at` is a place inside the turn; `label` that of all that crossed to its end; `marks` are (kind, agent, why) each.
+    `at` is a place inside the turn; `label` that of all that crossed to its end; `marks` are (kind, agent, why) each;
+    `private` the sensitive values that it knew, sealed.
     """
 
     kind: ClassVar[str] = "run.inside"
@@ -312,8 +313,9 @@ class RunInside:
     run: str
     system: str
     status: str
-    label: Sequence[str]
-    marks: Sequence[Sequence[str]] = ()
+    label: list[str]
+    marks: list[list[str]] = field(default_factory=list)
+    private: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -222,6 +222,12 @@ class Knowledge:
                     self._made = self._finder = None
                     self._forget()
 
+    def learn_of(self, other: Knowledge) -> None:
+        """Know the sensitive values of another run, of which something comes into this one."""
+        self.overflowed = self.overflowed or (self.watches and other.overflowed)
+        for text, level in list(other.known.items()):
+            self.learn_value(text, level)
+
     def level_in(self, value: Any) -> Sensitivity:
         """The highest sensitivity of the run's sensitive values that stand in a value; "public" where none does."""
         if self.overflowed:

@@ -167,16 +167,14 @@ def verdict(cells: Sequence[Found], seconds: float) -> str:
             f"the neighbour finished in {neighbours} cells of {len(cells)}, the clerk's part beside it in "
             f"{sum(cell.sibling for cell in cells)}; most effects of one request: {max(c.effects for c in cells)}",
             f"slowest: {slowest.topology}, {slowest.fault}, {slowest.reaction}: {slowest.seconds:.1f} s",
-            *(f"WRONG: {c.topology}, {c.fault}, {c.reaction}: {', '.join(faults(c))}: {_why(c)}" for c in wrong),
+            *(
+                f"WRONG: {c.topology}, {c.fault}, {c.reaction}: {', '.join(faults(c))}; "
+                f"came to {c.came_to or 'nothing'}: {c.why or 'no reason given'}"
+                for c in wrong
+            ),
             f"{len(cells)} cells in {seconds:.0f} s: {f'{len(wrong)} WRONG' if wrong else 'all as declared'}",
         ]
     )
-
-
-def _why(cell: Found) -> str:
-    told = cell.later or cell.ended
-    said = f"{told.error} {told.message}" if told and told.error else ""
-    return f"came to {cell.came_to or 'nothing'}: " + (cell.corrupt or cell.reason or said or "no reason given")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal, assert_never
 
 from edgewright.contracts.errors import EdgewrightError
+from edgewright.contracts.marks import Mark
 from edgewright.graphs.home import FILE as LEDGER
 from edgewright.ledger.entry import verify
 from edgewright.ledger.records import RunEnded
@@ -112,8 +113,19 @@ class Found:
     @property
     def marks(self) -> tuple[str, ...]:
         """The kinds of the marks on its answer, each once."""
+        return tuple(dict.fromkeys(mark.kind for mark in self._marks))
+
+    @property
+    def why(self) -> str:
+        """What is known of why it came to that: what is wrong with its ledger, the run's reason, its error, its marks."""
+        told = self.later or self.ended
+        error = f"{told.error} {told.message}" if told and told.error else ""
+        return self.corrupt or self.reason or error or "; ".join(f"{m.kind} of {m.agent}: {m.why}" for m in self._marks)
+
+    @property
+    def _marks(self) -> tuple[Mark, ...]:
         last = self.later or self.ended
-        return tuple(dict.fromkeys(last.outcome.marks)) if last and last.outcome else ()
+        return last.outcome.marks if last and last.outcome else ()
 
     @property
     def hung(self) -> bool:

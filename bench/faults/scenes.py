@@ -36,10 +36,10 @@ class Site:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a run gave back: its answer (empty where it waits), and the kinds of the marks on it."""
+    """What a run gave back: its answer (empty where it waits), and the marks on it."""
 
     answer: str
-    marks: tuple[str, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
 
 class Scene(Protocol):
@@ -97,7 +97,7 @@ class GovernedScene:
 
 
 def _outcome(result: RunResult) -> Outcome:
-    return Outcome(answer=_text(result.output), marks=tuple(m.kind for m in result.marks))
+    return Outcome(answer=_text(result.output), marks=tuple(result.marks))
 
 
 class PlainScene:
@@ -142,7 +142,7 @@ class PlainScene:
         if "__interrupt__" in values:
             return Outcome(answer="")
         texts = [*values.get("parts", ()), _text(values.get("response"))]
-        marks = tuple(Mark.from_json(m).kind for m in values.get("marks") or ())
+        marks = tuple(Mark.from_json(m) for m in values.get("marks") or ())
         return Outcome(answer=" ".join(sorted(t for t in texts if t)), marks=marks)
 
 

@@ -186,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="append",
         metavar="PARTS",
         default=[],
-        help="of all cells, those whose `topology, fault, reaction` has all these parts, as 'swarm, 500, skip'; again: or",
+        help="of all cells, those whose `topology, fault, reaction` has all these parts: 'swarm, 500, skip'",
     )
     parser.add_argument("--at-once", type=int, default=6, help="cells that run at once")
     given = parser.parse_args(arguments)

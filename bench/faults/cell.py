@@ -43,9 +43,9 @@ from bench.faults.desk import desk
 from bench.faults.fault import Fault
 from bench.faults.life import MAIN, NEIGHBOUR, OVER, Ended, Plan, files_of, live
 from bench.faults.models import ModelServer
+from bench.faults.parts import DONE
 from bench.faults.scenes import Site
 from bench.faults.tools import ToolServer
-from bench.faults.parts import DONE
 from bench.faults.topologies import TOPOLOGIES
 
 BOUND = 30.0
@@ -117,7 +117,7 @@ class Found:
 
     @property
     def why(self) -> str:
-        """What is known of why it came to that: what is wrong with its ledger, the run's reason, its error, its marks."""
+        """Why it came to that, as far as it is known: by its ledger, the run's reason, its error, or its marks."""
         told = self.later or self.ended
         error = f"{told.error} {told.message}" if told and told.error else ""
         return self.corrupt or self.reason or error or "; ".join(f"{m.kind} of {m.agent}: {m.why}" for m in self._marks)

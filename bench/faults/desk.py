@@ -13,6 +13,8 @@ from bench.faults.completions import Reply, offered, said
 _PARTS = {"worker": BOOKS, "booking": BOOKS, "clerk": "file the papers", "second": "file the papers"}
 """Which part of what is asked is whose."""
 _FILES = _PARTS["clerk"]
+_DOES = {"book": BOOKS, "file": ""}
+"""The tools, and the words at which one is called; whoever can file does."""
 _TERSE = (100, 8)
 """Tokens where nothing is to be booked."""
 
@@ -29,12 +31,11 @@ def _reply(request: dict[str, Any], asked: str) -> Reply:
     ways = {name.removeprefix("handoff_to_"): name for name in sorted(tools) if name.startswith("handoff_to_")}
     if plans := [name for name in ways.values() if name.endswith("_dispatch")]:
         return Reply(calls=[(plans[0], json.dumps({"steps": _planned(request)}))])
-    if routes := [(to, words) for to, words in _PARTS.items() if to in ways and words in asked]:
-        if "book" not in tools and "file" not in tools:
-            return Reply(calls=_routed(request, ways, routes, asked))
-    if not told and (does := [(name, words) for name, words in (("book", BOOKS), ("file", "")) if name in tools]):
-        if calls := [(name, '{"what": "seats and papers"}') for name, words in does if words in asked]:
-            return Reply(calls=calls)
+    routes = [(to, words) for to, words in _PARTS.items() if to in ways and words in asked]
+    if routes and not tools & _DOES.keys():
+        return Reply(calls=_routed(request, ways, routes, asked))
+    if not told and (does := [name for name, words in _DOES.items() if name in tools and words in asked]):
+        return Reply(calls=[(name, '{"what": "seats and papers"}') for name in does])
     text = " ".join([*_handed(request), *map(_told, told)]) or "nothing to book"
     if "submit" not in tools and not ways:
         return Reply(text=text)

@@ -197,7 +197,9 @@ class Loopback(ABC):
         which = [*(["of", of] if of else []), *([f"that say {says!r}"] if says else [])]
         wanted = " ".join(["not", str(requests), "requests", *which])
         wanted += f" and {in_flight} in flight" if in_flight is not None else ""
-        return TimeoutError(f"{wanted} within {seconds} s: there were {self.reached(of, says)}, {self.in_flight} in flight")
+        return TimeoutError(
+            f"{wanted} within {seconds} s: there were {self.reached(of, says)}, {self.in_flight} in flight"
+        )
 
     def wait_for(
         self,

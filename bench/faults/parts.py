@@ -1,8 +1,8 @@
 """What the systems on trial are made of: contracts, models, tools, agents, and what is declared for them.
 
 In each of them a *worker* does what the faults meet: its model is the faulty one, and its tool books. A *clerk* has the
-steady model, and files. A run for the neighbour is of the same system; where the worker takes a turn in that, too, there
-is nothing for it to book.
+steady model, and files. A run for the neighbour is of the same system. Where the worker takes a turn in it,
+too, there is nothing for it to book.
 """
 
 from __future__ import annotations
@@ -11,7 +11,20 @@ from functools import cache
 from typing import Annotated, Any, assert_never
 
 import httpx
-from edgewright import Agent, Ask, Budget, Contract, FallBack, OnViolation, Policy, Skip, Stop, System, ToolContext, tool
+from edgewright import (
+    Agent,
+    Ask,
+    Budget,
+    Contract,
+    FallBack,
+    OnViolation,
+    Policy,
+    Skip,
+    Stop,
+    System,
+    ToolContext,
+    tool,
+)
 from edgewright.agents.prices import declare_price
 from edgewright.contracts.budget import Price
 from edgewright.contracts.containment import Retry, Timeouts

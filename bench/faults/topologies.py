@@ -10,7 +10,7 @@ from edgewright import Agent, Pipeline, PlanningSupervisor, Solo, Supervisor, Sw
 from edgewright.contracts.join import Join
 from edgewright.graphs.stages import Parallel
 
-from bench.faults.cases import REACTIONS, STEADY, Brought, ByModel, ByTool, Case, Reaction
+from bench.faults.cases import REACTIONS, STEADY, Brought, BudgetOut, ByModel, ByTool, Case, Reaction
 from bench.faults.parts import BRIEF, FINDING, GIVES, TAKES, VOTE, Staff, declared, head, model, onward, scene, violated
 from bench.faults.plain import hand_made, nested
 from bench.faults.scenes import Scene, Site
@@ -24,8 +24,8 @@ class Topology:
         reactions: those that can be declared in it.
         governed: what fails in it is a governed agent, so that what it comes to is a matter of what is declared.
         under: the kinds of fault that it is run under; None is all of them.
-        comes_to: where it makes something else of a failure than a line or a fan-out that needs every branch: what that
-            would come to, and what may come of it here.
+        comes_to: where it makes something else of the worker's failure than a line does, or a fan-out that needs every
+            branch: what that would come to, and what may come of it here. A run's budget is the same everywhere.
     """
 
     build: Callable[[Site, Reaction], Scene]
@@ -43,7 +43,9 @@ class Topology:
         """What a cell may come to by what is declared; nothing where that is left to it."""
         if not self.governed or reaction not in case.must:
             return ()
-        return self.comes_to.get(case.must[reaction], (case.must[reaction],))
+        elsewhere = case.must[reaction]
+        of_run = isinstance(case.by, BudgetOut)
+        return (elsewhere,) if of_run else self.comes_to.get(elsewhere, (elsewhere,))
 
 
 def supervisor(site: Site, reaction: Reaction) -> Scene:
@@ -125,7 +127,9 @@ def swarm(site: Site, reaction: Reaction) -> Scene:
     staff = Staff(site)
     topology = Swarm(
         peers=[staff.steady("router", prompt="Hand it over to one."), staff.worker(), staff.clerk()],
-        handoffs=dict.fromkeys([("router", "worker"), ("router", "clerk"), ("worker", "clerk"), ("clerk", "router")], BRIEF),
+        handoffs=dict.fromkeys(
+            [("router", "worker"), ("router", "clerk"), ("worker", "clerk"), ("clerk", "router")], BRIEF
+        ),
         first="router",
         takes=TAKES,
         answer=GIVES,
@@ -153,7 +157,7 @@ def _teams(name: str, *, above: bool) -> Callable[[Site, Reaction], Scene]:
     """A line, one of whose stages is a supervisor's team, one of whose branches is the team of the worker.
 
     Args:
-        above: what is declared for failures is declared for the team of the worker, as a branch, and not for the worker.
+        above: what is declared is declared for the team of the worker, as a branch, and not for the worker.
     """
 
     def build(site: Site, reaction: Reaction) -> Scene:
@@ -192,13 +196,17 @@ def _teams(name: str, *, above: bool) -> Callable[[Site, Reaction], Scene]:
 
 
 _WITHOUT = ("completed, gap",)
-"""What a join that can do without the worker makes of its failure."""
+"""What a join that can do without the worker makes of its failure. It waits for who is at work; not for a person, nor
+for who would have to be sent again: a stand-in, or whoever has to mend what its contract refused."""
 
 TOPOLOGIES: Mapping[str, Topology] = {
     "supervisor": Topology(build=supervisor),
     "quorum": Topology(
         build=_joined("agreed", quorum(2, agree="done", late="await")),
-        comes_to={"failed": _WITHOUT, "waiting": _WITHOUT},
+        comes_to={
+            **dict.fromkeys(("failed", "waiting", "completed, fallback"), _WITHOUT),
+            "completed, degraded": ("completed, degraded", *_WITHOUT),
+        },
     ),
     "any": Topology(
         build=_joined("first", any_of()),

@@ -30,7 +30,9 @@ _FILES = frozenset(
 
 def active_parts(text: str) -> list[str]:
     """The links, mail addresses, account numbers and telephone numbers in a text, as they stand there."""
-    plain = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
+    plain = text
+    if not text.isascii():  # which is normal, and has no such character
+        plain = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
     plain = _LEADING.sub(" ", _DASHES.sub("-", plain.replace("\u3002", ".")))
     found: list[str] = []
     for pattern in (_URL, _MAIL, _ACCOUNT, _DOMAIN, _QUAD):

@@ -348,7 +348,8 @@ class Contract:
         return plain, []
 
     def _forbidden(self, payload: Mapping[str, Any]) -> list[str]:
-        return [f"{path}: must never cross" for path in named(payload, folded_all(self._d.never.fields))]
+        names = self._d.never.fields
+        return [f"{path}: must never cross" for path in named(payload, folded_all(names))] if names else []
 
     def _validated(self, payload: dict[str, Any], edge: str) -> dict[str, Any]:
         try:

@@ -148,6 +148,8 @@ class Agent:
             faults.append(f"version {version} is not a positive number")
         if bool(prompt.strip()) + sum(body is not None for body in (function, team, graph)) != 1:
             faults.append("give it either a prompt or a function, or a team, or a graph")
+        if function is not None and not callable(function):
+            faults.append(f"function={function!r} is no function")
         driven = function is None and team is None and graph is None
         if team is not None and (tools or model is not None or middleware):
             faults.append("a team has no tools, model or middleware of its own; give them to its agents")

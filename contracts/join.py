@@ -60,6 +60,9 @@ class Join:
     otherwise: Otherwise = "fail"
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(JoinKind):
+            known = ", ".join(map(repr, get_args(JoinKind)))
+            raise ValueError(f"join: kind={self.kind!r}; it takes one of {known}")
         if self.kind == "all":
             return
         count: Any = self.count

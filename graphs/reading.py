@@ -144,7 +144,7 @@ class GovernedGraph(CompiledStateGraph[Any, Any, Any, Any]):
         state = await super().aget_state(config)
         if (changed := await self.governing.runs.changed(str(state.values.get(RUN, "")))) is not None:
             raise changed
-        if new and state.interrupts:
+        if new and state.interrupts and not await self.governing.runs.over(str(state.values.get(RUN, ""))):
             raise ThreadWaiting(thread=thread, open=[_review_of(i) for i in state.interrupts])
 
     def _admitted(self, given: Any) -> Any:

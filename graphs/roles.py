@@ -57,6 +57,9 @@ def human_review(
     Raises:
         AgentInvalid: with every fault found.
     """
+    given: list[tuple[str, Any]] = [("gives", gives), *([("rejects", rejects)] if rejects is not None else [])]
+    if odd := [f"{name_}={what!r} is no Contract" for name_, what in given if not isinstance(what, Contract)]:
+        raise AgentInvalid(name=name, faults=odd)
     faults = [
         *([] if role else ["role='': takes the name of the role that may answer"]),
         *(["reject= needs to=, whom an approval goes to"] if reject and not to else []),

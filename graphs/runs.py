@@ -221,6 +221,15 @@ class Runs(Hiding):
         body = await asyncio.to_thread(ledger.exact, run, began.request) if isinstance(began, RunStarted) else None
         return (run, entries, orjson.loads(body)) if body is not None else None
 
+    async def over(self, run_id: str) -> bool:
+        """Whether a run has ended, so that its open questions wait for nobody any more."""
+        if not run_id or run_id in self._live:
+            return False
+        entries = await asyncio.to_thread((await self._home.ledger()).entries, run_id)
+        ends = [e.record.status for e in entries if isinstance(e.record, RunEnded)]
+        status = status_of([e.kind for e in entries], ends[-1] if ends else None) if entries else ""
+        return status in ("failed", "cancelled")
+
     async def changed(self, run_id: str) -> SystemChanged | None:
         """Why a run that has not ended cannot go on under this version of the system; None if it can."""
         if not run_id or run_id in self._live:

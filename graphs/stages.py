@@ -250,6 +250,8 @@ def _faults_of_several(stage: Parallel | Map, where: str) -> Iterator[str]:
     if isinstance(stage, Parallel):
         if not (stage.name.isascii() and stage.name.isidentifier() and stage.name == stage.name.lower()):
             yield f"{where}: its name {stage.name!r} must be a lower case identifier"
+        if stage.join.count > len(stage.agents):  # each is sent once
+            yield f"{where}: its join needs {stage.join.count} answers, and it is of {len(stage.agents)} agents"
         if len(stage.agents) > MAX_BRANCHES:
             yield f"{where} is of {len(stage.agents)} agents; at most {MAX_BRANCHES} run at once"
         return

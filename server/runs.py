@@ -151,7 +151,8 @@ class Dispatcher:
             return Command(resume=answers)
         snapshot = await self.state(served, thread)
         if body.input is not None:
-            if snapshot.interrupts:
+            over = served.system is not None and await served.system._runs.over(str(snapshot.values.get(RUN, "")))
+            if snapshot.interrupts and not over:
                 raise ThreadWaiting(thread=thread, open=[i.id for i in snapshot.interrupts])
             return _request(served, body.input)
         if snapshot.interrupts and not _expired(served, snapshot):

@@ -351,6 +351,13 @@ async def test_a_wait_for_what_does_not_come_is_bounded_and_says_what_there_was(
         server.wait_for(requests=2, of="steady", in_flight=0, seconds=0.05)
 
 
+async def test_a_wait_for_some_words_is_not_ended_by_other_requests(server: ModelServer) -> None:
+    await chat(server).ainvoke("customer C-12")
+    with pytest.raises(TimeoutError, match=r"not 1 requests of steady that say 'C-13' within 0\.05 s: there were 0"):
+        server.wait_for(requests=1, of="steady", says="C-13", seconds=0.05)
+    server.wait_for(requests=1, of="steady", says="C-12", seconds=BOUND)
+
+
 @given(
     after=st.integers(0, 5),
     times=st.none() | st.integers(0, 5),

@@ -47,7 +47,8 @@ def main(tree: str, *places: str) -> None:
     work = os.path.join(tempfile.mkdtemp(), "work")
     shutil.copytree(tree, work, symlinks=True)
     os.chdir(work)
-    sys.path[:0] = [work, *places]
+    # A file of the tree is never taken for pytest, or for what that needs.
+    sys.path[:0] = [*places, work]
     sys.modules[PLUGIN] = sys.modules[__name__]
     sys.argv = ["pytest", *OPTIONS, f"--rootdir={work}"]
     runpy.run_module("pytest", run_name="__main__", alter_sys=True)

@@ -50,6 +50,7 @@ MOST_SHOWN = 8000
 """Characters of pytest's output that an agent is shown: the last ones."""
 ELSEWHERE = "code is run on Linux only: elsewhere nothing keeps it apart, and nothing is sure to end it"
 _HERE = Path(__file__).resolve().parent
+_INSIDE, _TRIAL = _HERE / "inside.py", _HERE / "trial.py"
 
 
 class Told(TypedDict):
@@ -99,7 +100,7 @@ class Sandbox:
             ToolInvalid: pytest is not installed, or there is no such isolation here.
         """
         base = Path(sys.base_prefix).resolve()
-        box = CodeBox(isolation="none", cwd=_HERE, readable=(base, *_libraries()), env=ENVIRONMENT, limits=limits)
+        box = CodeBox(isolation="none", cwd=base, readable=(base, *_libraries()), env=ENVIRONMENT, limits=limits)
         if not sys.platform.startswith("linux"):
             if asked in ("best", "none"):
                 return cls(box=box, why=(ELSEWHERE,))
@@ -143,9 +144,10 @@ class Sandbox:
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
     async def _ran(self, tree: Path, box: Box) -> Finished:
-        box = replace(box, readable=(*box.readable, tree))
+        # One file of this folder, for beside it stand the tests that the agent never sees.
+        box = replace(box, cwd=tree, readable=(*box.readable, _INSIDE, tree))
         places = sorted({str(path.parent) for path in _libraries()})
-        return await box.run(_python(), ("-I", "-S", str(_HERE / "inside.py"), str(tree), *places))
+        return await box.run(_python(), ("-I", "-S", str(_INSIDE), str(tree), *places))
 
     def _told(self, done: Finished) -> Told:
         told: dict[str, Any] | None = None
@@ -172,13 +174,18 @@ def _told_in(text: str) -> dict[str, Any] | None:
         return None
     try:
         told = json.loads(lines[-1])
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # a number or a depth that no reader takes is no JSON, either
         return None
     if not isinstance(told, dict):
         return None
     lists = [told.get("passed"), told.get("failed")]
-    fine = all(isinstance(each, list) and all(isinstance(name, str) for name in each) for each in lists)
+    fine = all(isinstance(each, list) and all(_is_text(name) for name in each) for each in lists)
     return told if fine else None
+
+
+def _is_text(name: Any) -> bool:
+    """Whether it is a text that can be written down: half of a surrogate pair cannot."""
+    return isinstance(name, str) and not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _python() -> str:
@@ -206,9 +213,9 @@ def _ways_out(box: Box, house: Path) -> list[str]:
         secret, tree = Path(folder) / "secret", Path(folder) / "tree"
         secret.write_text("of the house", encoding="utf-8")
         tree.mkdir()
-        shown = replace(box, readable=(*box.readable, tree.resolve()))
+        shown = replace(box, readable=(*box.readable, _TRIAL, tree.resolve()))
         port = str(server.getsockname()[1])
-        arguments = ("-I", "-S", str(_HERE / "trial.py"), str(secret.resolve()), str(tree.resolve()), port)
+        arguments = ("-I", "-S", str(_TRIAL), str(secret.resolve()), str(tree.resolve()), port)
         try:
             done = _blocking(lambda: shown.run(_python(), arguments))
         except (ToolRefusal, CommandFailed) as error:

@@ -27,7 +27,10 @@ MOST_BYTES, MOST_HITS = 64 * 1024, 50
 
 
 class Standing(TypedDict):
-    """How the tests of a tree stand: whether the last run was of this very tree, and what it won and lost."""
+    """How the tests of a tree stand: whether the last run was of this very tree, and what it won and lost.
+
+    Won is a test that failed before anything was changed: one that was written since shows nothing.
+    """
 
     tested: bool
     gained: int
@@ -161,7 +164,7 @@ class Workspace:
             state = self._state()
             state["last"] = {"tree": before, "passed": told["passed"], "failed": told["failed"], "told": told["told"]}
             if before == state["began"] and told["told"]:
-                state["base"] = told["passed"]
+                state["base"], state["broken"] = told["passed"], told["failed"]
             self._keep(state)
         return told
 
@@ -173,7 +176,7 @@ class Workspace:
         if last is None or base is None or not last["told"] or last["tree"] != self.digest():
             return {"tested": False, "gained": 0, "lost": 0}
         passed = set(last["passed"])
-        return {"tested": True, "gained": len(passed - set(base)), "lost": len(set(base) - passed)}
+        return {"tested": True, "gained": len(passed & set(state.get("broken", ()))), "lost": len(set(base) - passed)}
 
     def digest(self) -> str:
         """Digest of the whole tree."""

@@ -10,6 +10,7 @@ from edgewright.contracts.contract import Never
 from edgewright.contracts.errors import TopologyInvalid
 from edgewright.contracts.failure import Ask
 from edgewright.ledger.records import CallJudged, ContractPassed
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
@@ -152,7 +153,7 @@ async def test_what_a_graph_asks_of_its_driver_shows_nothing_that_no_contract_le
         return {"text": str(interrupt({"draft": str(await directory.ainvoke({}))}))}
 
     made = pipe("asking", Agent("asker", version=1, graph=one_node(asks), tools=[directory]), contracts=[NOTE, TOLD])
-    graph, config = made.compile(InMemorySaver()), {"configurable": {"thread_id": "t"}}
+    graph, config = made.compile(InMemorySaver()), RunnableConfig(configurable={"thread_id": "t"})
     shown = await graph.ainvoke({"request": {"text": "go"}}, config)
     assert "5551234" not in str(shown)
     assert "5551234" not in str((await graph.aget_state(config)).interrupts)

@@ -326,3 +326,19 @@ async def test_outside_a_run_nobody_is_asked() -> None:
     function: Any = human_review("partner", gives=RELEASE).function
     with pytest.raises(ToolOutsideRun):
         await function({"text": "x"})
+
+
+async def test_after_a_rejection_that_ends_the_run_its_thread_takes_a_new_request() -> None:
+    system = firm()
+    waiting = await system.arun(ASKED, thread="t")
+    with pytest.raises(ReviewRejected):
+        await system.aresume("t", answers(waiting, "reject", reason="no"))
+    again = await system.arun(ASKED, thread="t")
+    assert (again.status, again.run != waiting.run) == ("waiting", True)
+    assert (await system.aresume("t", answers(again, "approve"))).status == "completed"
+
+
+@pytest.mark.parametrize("gives", [None, "DRAFT", BaseModel])
+def test_a_person_who_gives_no_contract_is_told_when_declared(gives: Any) -> None:
+    with pytest.raises(AgentInvalid, match=r"gives=.* is no Contract"):
+        human_review("partner", gives=gives)

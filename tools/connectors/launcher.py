@@ -12,6 +12,7 @@ The standard library only, and Linux only: it runs without the package.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -33,6 +34,7 @@ EMPTY_PATH, CLONE_TREE, SUBTREE, SOURCE_IS_FD = 0x1000, 1, 0x8000, 4
 ATTR_READ_ONLY, ATTR_NOSUID = 1, 2
 OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
+KEYCTL, JOIN_SESSION_KEYRING = {"x86_64": 250, "aarch64": 219, "riscv64": 219}, 1
 DEATH_SIGNAL, BOUNDING_DROP, NO_NEW_PRIVILEGES, SUBREAPER, AMBIENT, AMBIENT_CLEAR = 1, 24, 38, 36, 47, 4
 DEVICES = ("null", "zero", "full", "random", "urandom")
 SLACK = 32
@@ -152,6 +154,18 @@ def without_privileges() -> None:
     checked(LIBC.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0), "refuse new privileges")
 
 
+def without_keys() -> None:
+    """Leave the session keyring for a new, empty one: no namespace keeps keys of the kernel apart."""
+    number = KEYCTL.get(platform.machine())
+    if number is None:
+        raise OSError(f"it is not known how to leave the keyring on {platform.machine()}")
+    try:
+        syscall(number, "leave the session keyring", JOIN_SESSION_KEYRING, None)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:  # a kernel without keys has none to keep apart
+            raise
+
+
 # -- namespaces --------------------------------------------------------------------------------------------------------
 
 
@@ -189,6 +203,9 @@ def new_root(plan: Mapping[str, Any]) -> None:
     mount("proc", f"{root}/proc", NOSUID | NODEV | NOEXEC)
     with open(f"{root}/proc/sys/user/max_user_namespaces", "w") as file:
         file.write("0")  # of this namespace: nobody in it begins another one
+    for name, most in (("shmall", plan["limits"]["FSIZE"] // os.sysconf("SC_PAGE_SIZE")), ("shmmni", 64)):
+        with open(f"{root}/proc/sys/kernel/{name}", "w") as file:
+            file.write(str(most))  # of this namespace: what is attached nowhere counts in no process's memory
     # Settings of the kernel stand in there, and root stays the owner of them in any namespace.
     restrict(AT_HERE, f"{root}/proc", ATTR_READ_ONLY, whole=True)
     restrict(AT_HERE, root, ATTR_READ_ONLY, whole=False)
@@ -338,6 +355,8 @@ def main(status: int) -> None:
             os.setgroups([])
         if os.getuid():  # the kernel sets root no such limit
             plan["limits"]["NPROC"] = SLACK + plan["processes"] + threads_of(os.getuid())
+        if plan["mode"] != "none":
+            without_keys()
         if plan["mode"] == "namespaces":
             enter(network=plan["network"])
         if plan["mode"] == "bubblewrap":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -375,3 +377,56 @@ async def test_the_tree_of_a_run_is_tested_by_the_sandbox_it_names(spaces: Works
     space = spaces.of("run-1")
     told = await space.test(spaces.sandbox)
     assert (told["isolation"], len(told["passed"]), len(told["failed"])) == ("none", 6, 5)
+
+
+INSIDE = {
+    "see the tests that the agent never sees": """
+        import glob
+        lines = [line.split()[4] for line in open('/proc/self/mountinfo')]
+        assert not [p for line in lines for p in glob.glob(line + '/data/acceptance/*')]
+    """,
+    "find no key of the session": """
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.syscall(NUMBER, 10, -3, b'user', b'edgewright-canary', 0) < 0
+    """,
+    "hold no memory that counts nowhere": """
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.shmget(0, 64 << 20, 0o1600) < 0
+    """,
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+async def test_in_the_box_code_can(name: str, tmp_path: Path) -> None:
+    number = module_number()
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall(number - 2, b"user", b"edgewright-canary", CANARY.encode(), len(CANARY), -3)  # add_key, where there is
+    sandbox = Sandbox.found(tmp_path)
+    if sandbox.isolation == "none":
+        pytest.skip("; ".join(sandbox.why))
+    code = "def test_it():\n" + textwrap.indent(textwrap.dedent(INSIDE[name]), "    ")
+    told = await sandbox.test(tree_of(tmp_path, "\n" + code, facts={"NUMBER": number}))
+    assert (told["passed"], told["failed"]) == (["test_hostile.py::test_it"], []), told["output"]
+
+
+def module_number() -> int:
+    """The number of `keyctl`; `add_key` is two before it."""
+    return {"x86_64": 250, "aarch64": 219, "riscv64": 219}[platform.machine()]
+
+
+UNREADABLE = ["[" * 20000, '{"passed": ' + "9" * 5000 + "}", '{"passed": ["\\ud800"], "failed": []}']
+
+
+@pytest.mark.parametrize("said", UNREADABLE)
+async def test_what_cannot_be_read_of_a_result_is_none(said: str, tmp_path: Path) -> None:
+    tree = tree_of(tmp_path, f"os.write(2, b'\\ntests told: ' + {said.encode()!r} + b'\\n'); os._exit(0)")
+    told = await Sandbox.found(tmp_path).test(tree)
+    assert (told["told"], told["passed"]) == (False, [])
+
+
+async def test_a_file_of_the_tree_is_never_taken_for_pytest(tmp_path: Path) -> None:
+    tree = tree_of(tmp_path, "def test_it(): pass")
+    (tree / "pytest.py").write_text("raise SystemExit(7)")
+    assert (await Sandbox.found(tmp_path).test(tree))["passed"] == ["test_hostile.py::test_it"]

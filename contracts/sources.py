@@ -1,7 +1,6 @@
 """What an agent has read when it writes or calls: what of it may be believed, and what the user's words point at.
 
-Everything is indexed once, so that a decision takes no longer after megabytes of it: what it is labelled by when it is
-read, the rest when a call is judged by it. Most of what agents hand on is never asked of more than its label.
+Everything is indexed once, when it is read, so that a decision takes no longer after megabytes of it.
 
 Three things are told apart of a value that an agent writes. It is *believed* if it stands, whole, in the user's words
 or in a trusted result, or was made by an own earlier call. Of these it is *named* if the user's own words say it or
@@ -13,10 +12,9 @@ never make a value believed: they choose among those that are.
 from __future__ import annotations
 
 import re
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -91,17 +89,6 @@ class _Entry:
     asked: frozenset[Whole] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class _Unindexed:
-    """A record that was read and labelled, and of which nothing else was asked yet; the rest as of `_Entry`."""
-
-    record: Record
-    believed: list[Part]
-    shown: bool
-    alone: bool
-    asked: frozenset[Whole]
-
-
 @dataclass(slots=True)
 class _Standing:
     """What the user's words and what they point at say of all that was read."""
@@ -139,8 +126,6 @@ class Sources:
     _by_word: Counter[tuple[tuple[str, ...], str]] = field(default_factory=Counter)
     _by_whole: Counter[tuple[tuple[str, ...], tuple[str, str]]] = field(default_factory=Counter)
     _standing: _Standing | None = None
-    _unindexed: list[_Unindexed] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -169,10 +154,10 @@ class Sources:
         if schema is None and isinstance(value, Mapping | list | tuple) and not value:
             self.context = self.context.joined(label)
         records = list(records_of(value, schema, label))
-        alone = pointed and len(records) == 1
         for record in records:
-            believed = self._label(record, own, echoes)
-            self._unindexed.append(_Unindexed(record, believed, shown=pointed, alone=alone, asked=asked))
+            entry = self._read(record, own, echoes)
+            alone = pointed and len(records) == 1
+            self._enter(replace(entry, shown=pointed, alone=alone, asked=asked))
         self._standing = None
 
     def read_fields(self, payload: Mapping[str, Any], labels: Mapping[str, Label]) -> None:
@@ -183,8 +168,7 @@ class Sources:
             if label.integrity == "user":
                 self.named.update(leaves_of(value))
 
-    def _label(self, record: Record, own: bool, echoes: tuple[str, ...]) -> list[Part]:
-        """Take in the labels of a record's values; returns those that may be believed."""
+    def _read(self, record: Record, own: bool, echoes: tuple[str, ...]) -> _Entry:
         believed: list[Part] = []
         for part in record.parts:
             label = Label("untrusted", part.label.sensitivity) if _echoed(part, echoes) else part.label
@@ -194,21 +178,6 @@ class Sources:
                 self._believe(part)
                 if own and part.declared:
                     self.named.add(_leaf(part))
-        return believed
-
-    def _index(self) -> None:
-        """Index what was read since."""
-        with self._lock:
-            while self._unindexed:
-                read = self._unindexed[0]
-                for part in read.believed:
-                    if isinstance(part.value, str):
-                        self.active.update(map(folded_part, active_parts(part.value)))
-                self._enter(self._entry(read))
-                del self._unindexed[0]
-
-    def _entry(self, read: _Unindexed) -> _Entry:
-        record, believed = read.record, read.believed
         texts = [p for p in record.parts if isinstance(p.value, str)]
         addresses = [p.value for p in texts if "@" in p.value and is_one_word(p.value)]
         names = tuple(p.value for p in believed if isinstance(p.value, str) and len(p.value) <= MAX_NAMING)
@@ -227,9 +196,6 @@ class Sources:
                 (p.name, p.value) for p in texts if len(p.value) <= MAX_NAMING and self.words.holds(p.value)
             ),
             level=max((p.label.sensitivity for p in texts), key=SENSITIVITIES.index, default="public"),
-            shown=read.shown,
-            alone=read.alone,
-            asked=read.asked,
         )
 
     def _said(self, texts: Iterable[str]) -> frozenset[str]:
@@ -247,6 +213,8 @@ class Sources:
         if part.declared or _enough(part.value):
             known = self.values.get(leaf)
             self.values[leaf] = part.label if known is None else part.label.joined(known)
+        if isinstance(part.value, str):
+            self.active.update(map(folded_part, active_parts(part.value)))
 
     def _enter(self, entry: _Entry) -> None:
         at = (entry.form, entry.leaves)
@@ -266,7 +234,6 @@ class Sources:
     def _settled(self) -> _Standing:
         """Which records the user's words single out, or point at, among all that was read."""
         if self._standing is None:
-            self._index()
             found = self._standing = _Standing()
             shown = list[str]()
             for entry in self._entries.values():
@@ -341,7 +308,6 @@ class Sources:
         """
         if self.is_pointed(leaf):
             return True
-        self._index()
         return any(self._is_shown(e) and self._is_open(e.form, among) for e in self._holding.get(leaf, {}).values())
 
     def retells(self, text: str) -> Sensitivity | None:
@@ -356,7 +322,6 @@ class Sources:
 
     def is_active(self, text: str) -> bool:
         """Whether a text sends its reader to an address, a link or a number that may not be believed."""
-        self._index()
         return any(
             folded_part(part) not in self.active and not self.words.holds(part) and (str, part) not in self.values
             for part in active_parts(text)

@@ -70,10 +70,11 @@ def _told(sends: Sequence[Send], waits: Mapping[str, Any], ballots: Sequence[Bal
 
 
 class Board:
-    """What only this process knows of a round of a fan-out: who waits for a person, and that something happened."""
+    """What only this process knows of a round: who waits for a person, whom the run stopped at, what happened."""
 
     def __init__(self) -> None:
         self.waiting: set[int] = set()
+        self.stopped: set[int] = set()
         self.deciding = asyncio.Lock()
         self.news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -97,17 +98,19 @@ def board_of(run: Run, sent: Mapping[str, Any]) -> Board:
 
 @asynccontextmanager
 async def at_board(run: Run, state: Mapping[str, Any]) -> AsyncIterator[None]:
-    """While a branch's node is at work. Who leaves it by an interrupt waits for a person, whatever asked that."""
+    """While a branch's node is at work. Who leaves it by anything else than its turn's question stopped with the run:
+    for want of budget, say. The run is gone on with, and the branch with it."""
     sent = state.get("join")
     if sent is None:
         yield
         return
     board, branch = board_of(run, sent), state["branch"]
     board.waiting.discard(branch)
+    board.stopped.discard(branch)
     try:
         yield
     except BaseException:
-        board.waiting.add(branch)
+        board.stopped.add(branch)
         board.tell()
         raise
 

@@ -38,7 +38,10 @@ def tolerant(seat: Seat, fan: FanOut | None) -> Seat:
 
 def gap(turned: Turned, role: str, kind: GapKind, why: str) -> Turned:
     """What a branch leaves that gives nothing: a gap that says why, and a mark."""
-    marks = joined(turned.get("marks", ()), [Mark("gap", role, why).as_json()])
+    kept = turned.get("marks", ())
+    if "stand_in" in turned:  # nobody has stood in
+        kept = [m for m in kept if (m["kind"], m["agent"]) != ("fallback", role)]
+    marks = joined(kept, [Mark("gap", role, why).as_json()])
     left: Turned = {**turned, "gap": {"agent": role, "kind": kind, "why": why}, "marks": marks}
     left.pop("stand_in", None)
     return left
@@ -173,7 +176,8 @@ class _Race:
             await self.decide()
             if self.cut:
                 return True
-            if self.fan.join.deadline is None and all(b.state != "running" for b in self.ballots()):
+            at_work = {i for i, b in enumerate(self.ballots()) if b.state == "running"} - self.board.stopped
+            if self.fan.join.deadline is None and not at_work:
                 return False
             await self.news()
 

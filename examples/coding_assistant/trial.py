@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 
 WRITTEN = "trial.out"
-ALLOWED = {"PATH", "LANG", "LC_CTYPE", "HOME", "TMPDIR", "PYTEST_DISABLE_PLUGIN_AUTOLOAD"}
+ALLOWED = {"PATH", "LANG", "PWD", "LC_CTYPE", "HOME", "TMPDIR", "PYTEST_DISABLE_PLUGIN_AUTOLOAD"}
 
 
 def reads(path: str) -> bool:

@@ -403,7 +403,10 @@ async def test_in_the_box_code_can(name: str, tmp_path: Path) -> None:
     number = module_number()
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall(number - 2, b"user", b"edgewright-canary", CANARY.encode(), len(CANARY), -3)  # add_key, where there is
-    sandbox = Sandbox.found(tmp_path)
+    try:  # the kernel counts shared memory by namespace, and bubblewrap sets it no limit there
+        sandbox = Sandbox.found(tmp_path, asked="namespaces" if "memory" in name else "best")
+    except ToolInvalid as none:
+        pytest.skip(str(none))
     if sandbox.isolation == "none":
         pytest.skip("; ".join(sandbox.why))
     code = "def test_it():\n" + textwrap.indent(textwrap.dedent(INSIDE[name]), "    ")

@@ -47,6 +47,7 @@ def main(tree: str, *places: str) -> None:
     work = os.path.join(tempfile.mkdtemp(), "work")
     shutil.copytree(tree, work, symlinks=True)
     os.chdir(work)
+    os.environ.pop("PWD", None)  # bubblewrap sets it, and it names another folder by now
     # A file of the tree is never taken for pytest, or for what that needs.
     sys.path[:0] = [*places, work]
     sys.modules[PLUGIN] = sys.modules[__name__]

@@ -103,7 +103,10 @@ def test_the_two_commands_of_a_new_project_work_at_once(project: Path) -> None:
     assert "6 passed" in done(["make", "test"], project)
 
 
-@pytest.mark.skipif(find_spec("langgraph_api") is None, reason="langgraph-api is not installed: the extra `studio`")
+@pytest.mark.skipif(
+    find_spec("langgraph_api") is None and not os.environ.get("EDGEWRIGHT_REQUIRE_STUDIO"),
+    reason="langgraph-api is not installed: the extra `studio`",
+)
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 def test_langgraph_dev_opens_a_new_project_and_runs_it(project: Path) -> None:
     with langgraph_dev(project) as url:
